@@ -50,6 +50,19 @@ class BadRequest(ReelbaseError):
     code = "bad_request"
 
 
+class NoPublicUrl(Invalid):
+    """A provider cannot reach us, and a file is too large to be sent along."""
+
+    code = "no_public_url"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The provider cannot fetch this image: the service has no public URL. Set "
+            "REELBASE_PUBLIC_URL to the address at which the internet reaches it, or use an "
+            "image that is small enough to be sent along (about 190 KB)."
+        )
+
+
 class Unauthorized(ReelbaseError):
     """No credential, or one that does not count (any more)."""
 
@@ -83,6 +96,20 @@ class Gone(ReelbaseError):
 
     status = 410
     code = "gone"
+
+
+class PreconditionFailed(ReelbaseError):
+    """What a conditional request expects is not so (RFC 9110 section 13)."""
+
+    status = 412
+    code = "precondition_failed"
+
+
+class RangeNotSatisfiable(ReelbaseError):
+    """No byte of the range that is asked for exists (RFC 9110 section 15.5.17)."""
+
+    status = 416
+    code = "range_not_satisfiable"
 
 
 class TooLarge(ReelbaseError):

@@ -1,0 +1,224 @@
+"""The one place where the parts meet: settings become values, values become an application."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import httpx
+import structlog
+from litestar import Litestar, Request
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
+from litestar.openapi import OpenAPIConfig
+from litestar.types import ASGIApp
+
+from server import __version__
+from server.blobs.sqlite import SqliteBlobs
+from server.blobs.volume import Volume
+from server.catalog.keys import Principal
+from server.db import Database
+from server.egress import Guard, authority, parse_allowed
+from server.http import assets, identity, jobs, page, problems, system, tokens, videos
+from server.http.access_log import AccessLog
+from server.http.auth import Authentication, principal_of
+from server.http.context import Services
+from server.http.gate import Gate
+from server.http.metrics import Metrics
+from server.http.observe import Observe
+from server.jobs.context import Work
+from server.jobs.loop import Loop
+from server.library import collect
+from server.media import Media
+from server.providers.base import Provider
+from server.providers.fal import Fal
+from server.providers.replicate import Replicate
+from server.providers.sample import Sample
+from server.settings import Settings
+from server.tokens import Tokens
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(settings: Settings, *, writer: str, local: tuple[str, int]) -> ASGIApp:
+    """The application on a prepared data folder (see `server/serve.py`).
+
+    `writer` names this process's lock file; `local` is the address and port where it listens:
+    how a provider that runs in this process reaches it.
+    """
+    volume = Volume(settings.data_dir, min_free=settings.min_free_bytes)
+    database = Database(settings.database, on_full=volume.release)
+    blobs = SqliteBlobs(database, volume, writer=writer)
+    signer = Tokens(settings.secret_keys())
+    guard = Guard(allow_private=parse_allowed(settings.allow_private_urls))
+    client = guard.client()
+    media = Media()
+    folder = settings.data_dir / "work"
+    # The sample provider fetches its images from this very process, and from nowhere else.
+    own_client = Guard(allow_private=frozenset({local})).client()
+    providers = _providers(settings, media, own_client)
+    own_url = f"http://{authority(*local)}"
+    bases = {name: _base(settings, provider, own_url) for name, provider in providers.items()}
+    loop: Loop
+
+    def wake(job_id: str | None) -> None:
+        loop.wake(job_id)
+
+    work = Work(
+        database=database,
+        blobs=blobs,
+        volume=volume,
+        media=media,
+        tokens=signer,
+        client=client,
+        providers=providers,
+        asset_base=bases,
+        folder=folder,
+        clock=_now,
+        wake=wake,
+        submission_grace=settings.submission_grace,
+        max_output_bytes=settings.max_upload_bytes,
+        max_active_predictions=settings.max_active_predictions,
+    )
+    loop = Loop(work)
+    gate = Gate(database, signer, _now)
+    access_log = AccessLog(database)
+    metrics = Metrics()
+    services = Services(
+        database=database,
+        blobs=blobs,
+        volume=volume,
+        tokens=signer,
+        gate=gate,
+        access_log=access_log,
+        metrics=metrics,
+        providers=providers,
+        default_provider=next(iter(providers)),
+        reachable_by={name: base is not None for name, base in bases.items()},
+        wake=wake,
+        clock=_now,
+        public_url=settings.outside_url,
+        client_ip_header="fly-client-ip" if settings.fly_app_name else None,
+        max_upload_bytes=settings.max_upload_bytes,
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        await database.open()
+        swept = await collect.sweep_unfinished(database, settings.data_dir / "locks", writer)
+        if swept:
+            log.info("half-written blobs of a dead process discarded", count=swept)
+        volume.keep()
+        tasks = [asyncio.create_task(loop.run()), asyncio.create_task(access_log.run())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await access_log.flush()
+            for provider in providers.values():
+                await provider.aclose()
+            await client.aclose()
+            await own_client.aclose()
+            await database.close()
+            blobs.close()
+
+    def provide_services() -> Services:
+        return services
+
+    def provide_principal(request: Request[object, object, State]) -> Principal:
+        return principal_of(request)
+
+    application = Litestar(
+        route_handlers=[
+            assets.router,
+            tokens.router,
+            jobs.router,
+            videos.videos,
+            *videos.storage,
+            identity.router,
+            system.router,
+            page.router(settings.media_hosts),
+        ],
+        middleware=[DefineMiddleware(Authentication, services=services)],
+        dependencies={
+            "services": Provide(provide_services, sync_to_thread=False),
+            "principal": Provide(provide_principal, sync_to_thread=False),
+        },
+        exception_handlers=problems.HANDLERS,
+        cors_config=_cors(settings.cors_origins),
+        openapi_config=OpenAPIConfig(
+            title="Reelbase", version=__version__, path="/schema", use_handler_docstrings=True
+        ),
+        lifespan=[lifespan],
+        request_max_body_size=1024 * 1024,
+        logging_config=None,
+        debug=False,
+    )
+    return Observe(application, metrics)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _providers(
+    settings: Settings, media: Media, own_client: httpx.AsyncClient
+) -> dict[str, Provider]:
+    """The providers that are set up, the default one first."""
+    providers: dict[str, Provider] = {}
+    if settings.replicate_api_token:
+        providers["replicate"] = Replicate(
+            settings.replicate_api_token, base_url=settings.replicate_base_url
+        )
+    if settings.fal_key:
+        providers["fal"] = Fal(settings.fal_key, queue_url=settings.fal_queue_url)
+    if not providers:
+        providers["sample"] = Sample(media, settings.data_dir / "sample", own_client)
+    return providers
+
+
+def _base(settings: Settings, provider: Provider, own_url: str) -> str | None:
+    """Where a provider can fetch from us; None where it cannot."""
+    if provider.name == "sample":
+        return own_url
+    url = settings.outside_url
+    if url is None:
+        return None
+    host = urlsplit(url).hostname or ""
+    theirs = settings.replicate_base_url if provider.name == "replicate" else settings.fal_queue_url
+    # A loopback address is no public one, unless the provider itself is on this machine.
+    if _is_loopback(host) and not _is_loopback(urlsplit(theirs).hostname or ""):
+        return None
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or host.startswith("127.") or host == "::1"
+
+
+def _cors(origins: str) -> CORSConfig | None:
+    """Scripts of other origins: they see the range headers, and bring no cookies."""
+    allowed = [origin.strip().rstrip("/") for origin in origins.split(",") if origin.strip()]
+    if not allowed:
+        return None
+    return CORSConfig(
+        allow_origins=allowed,
+        allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"],
+        allow_headers=["authorization", "x-api-key", "content-type", "range", "idempotency-key"],
+        expose_headers=[
+            "Accept-Ranges",
+            "Content-Range",
+            "Content-Length",
+            "Content-Disposition",
+            "ETag",
+            "Last-Modified",
+            "Location",
+            "Retry-After",
+            "X-Request-ID",
+        ],
+    )

@@ -1,0 +1,291 @@
+"""A BlobStore of chunk rows in the SQLite file.
+
+A chunk's rowid is computed from the blob's number and the chunk's place, so a read at the end of
+a 10 GB video costs what one at its start costs: no index, no overflow chain to walk (one BLOB of
+192 MiB made SQLite read 49,186 pages to reach its end; a chunk row takes a handful).
+"""
+
+import asyncio
+import hashlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, Table, delete, insert
+
+from server.blobs import rows
+from server.blobs.store import Sealed
+from server.blobs.volume import Volume
+from server.db import Database, metadata
+from server.errors import Conflict, NotFound
+
+CHUNK = 1024 * 1024
+# A blob's chunks have the rowids [number << CHUNK_BITS, (number + 1) << CHUNK_BITS): 16 TiB each.
+CHUNK_BITS = 24
+# Committed at once: 1 to 4 MiB keep other writers waiting least on a slow volume.
+COMMIT = 4 * CHUNK
+# Handed to a socket at once. A slow reader holds some two of these in memory.
+PIECE = 128 * 1024
+# Readers learn in blocks of this size which parts of a chunk lie in memory.
+BLOCK = 64 * 1024
+READ_THREADS = 4
+# A read on the event loop that takes longer than this was not in memory after all.
+COLD = 0.004
+# The time that one step of a deletion may hold the writer.
+STEP = 0.03
+
+chunk = Table(
+    "chunk",
+    metadata,
+    # An INTEGER PRIMARY KEY is the rowid, which incremental BLOB reads need.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+
+class SqliteBlobs:
+    """Chunk rows: written through the one writer, read by threads of their own."""
+
+    def __init__(self, database: Database, volume: Volume, *, writer: str) -> None:
+        """`writer` names the lock file that this process holds while it may write."""
+        self._db = database
+        self._volume = volume
+        self._writer = writer
+        self._hashes: dict[int, tuple[int, Any]] = {}
+        self._reader = _Reader(database.path)
+
+    def close(self) -> None:
+        """Stop the reader threads and close what they hold open."""
+        self._reader.close()
+
+    async def create(self, *, expires_at: datetime | None = None) -> int:
+        """See BlobStore."""
+        return await self._db.write(rows.create, self._writer, expires_at)
+
+    async def append(self, blob_id: int, offset: int, stream: AsyncIterable[bytes]) -> int:
+        """See BlobStore."""
+        size = await self._db.read(rows.get_open, blob_id)
+        if size is None:
+            raise NotFound("There is no unfinished upload of that name.")
+        if size != offset:
+            raise Conflict(f"The next byte wanted is {size}, not {offset}.", code="wrong_offset")
+        digest = await self._digest(blob_id, size)
+        # A last chunk that is not full is written again, longer.
+        buffer = bytearray()
+        begin = size - size % CHUNK
+        async for piece in self.read(blob_id, begin, size):
+            buffer += piece
+        fresh = len(buffer)
+
+        async def flush() -> None:
+            nonlocal begin, fresh, size
+            self._volume.check(len(buffer))
+            data = bytes(buffer)
+            # Only what is new is hashed; both run at once, and neither on the event loop.
+            await asyncio.gather(
+                asyncio.to_thread(digest.update, memoryview(data)[fresh:]),
+                self._db.write_pending(_insert, blob_id, begin, data),
+            )
+            size = begin + len(data)
+            self._hashes[blob_id] = (size, digest)
+            keep = len(data) % CHUNK
+            begin = size - keep
+            buffer[:] = data[len(data) - keep :]
+            fresh = keep
+
+        try:
+            async for piece in stream:
+                view = memoryview(piece)
+                while view:
+                    room = COMMIT - len(buffer)
+                    buffer += view[:room]
+                    view = view[room:]
+                    if len(buffer) == COMMIT:
+                        await flush()
+        finally:
+            # The stream may have failed: what came is kept, so that it can be gone on with.
+            if len(buffer) > fresh:
+                await flush()
+        return size
+
+    async def seal(self, blob_id: int) -> Sealed:
+        """See BlobStore."""
+        size = await self._db.read(rows.get_open, blob_id)
+        if size is None:
+            raise NotFound("There is no unfinished upload of that name.")
+        digest = await self._digest(blob_id, size)
+        del self._hashes[blob_id]
+        return Sealed(size=size, sha256=digest.hexdigest())
+
+    async def discard(self, blob_id: int) -> None:
+        """See BlobStore."""
+        self._hashes.pop(blob_id, None)
+        await self._db.write(rows.discard, blob_id)
+
+    def read(self, blob_id: int, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        """See BlobStore."""
+        return self._reader.read(blob_id, start, stop)
+
+    async def delete(self, blob_id: int) -> None:
+        """See BlobStore."""
+        done = False
+        while not done:
+            done = await self._db.write_pending(_delete_some, blob_id)
+            await asyncio.sleep(STEP)  # let others write in between
+        await self._db.write(rows.forget, blob_id)
+
+    async def presign(self, blob_id: int) -> str | None:
+        """See BlobStore: SQLite has no URL of its own."""
+        return None
+
+    async def _digest(self, blob_id: int, size: int) -> Any:
+        """The running SHA-256 of an open blob; read again when this process does not have it."""
+        known, digest = self._hashes.get(blob_id, (0, None))
+        if digest is None or known != size:
+            digest = hashlib.sha256()
+            async for piece in self.read(blob_id, 0, size):
+                await asyncio.to_thread(digest.update, piece)
+            self._hashes[blob_id] = (size, digest)
+        return digest
+
+
+def _insert(conn: Connection, blob_id: int, begin: int, data: bytes) -> None:
+    first = (blob_id << CHUNK_BITS) + begin // CHUNK
+    view = memoryview(data)
+    conn.execute(
+        insert(chunk).prefix_with("OR REPLACE", dialect="sqlite"),
+        [
+            {"id": first + n, "data": view[at : at + CHUNK]}
+            for n, at in enumerate(range(0, len(data), CHUNK))
+        ],
+    )
+    rows.set_size(conn, blob_id, begin + len(data))
+
+
+def _delete_some(conn: Connection, blob_id: int) -> bool:
+    """Delete chunks from the end for a short while; whether none is left."""
+    deadline = time.monotonic() + STEP
+    low, high = blob_id << CHUNK_BITS, (blob_id + 1) << CHUNK_BITS
+    while time.monotonic() < deadline:
+        last = conn.exec_driver_sql(
+            "SELECT max(id) FROM chunk WHERE id >= ? AND id < ?", (low, high)
+        ).scalar()
+        if last is None:
+            return True
+        conn.execute(delete(chunk).where(chunk.c.id == last))
+    return False
+
+
+class _Reader:
+    """Reads slices of chunks, in threads when they may be cold, on the event loop when warm.
+
+    A thread hop costs more than a read from memory, and a read from a slow volume on the event
+    loop stops everybody. So the blocks that were read lately are remembered, about as many as
+    the page cache surely holds, and only those are read on the loop. When such a read turns out
+    slow, all is taken for cold again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._uri = f"file:{quote(str(path))}?mode=ro"
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._threads = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="blob-reader")
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        self._warm: dict[int, int] = {}
+        self._warm_limit = max(16, memory // 4 // CHUNK)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True)
+        for connection in self._connections:
+            connection.close()
+
+    async def read(self, blob_id: int, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        ahead: Future[bytes] | None = None
+        at = start
+        try:
+            while at < stop:
+                row, offset, size = _slice(blob_id, at, stop)
+                if ahead is not None:
+                    piece = await asyncio.wrap_future(ahead)
+                    ahead = None
+                elif self._is_warm(row, offset, size):
+                    piece = self._read_here(row, offset, size)
+                else:
+                    piece = await asyncio.wrap_future(
+                        self._threads.submit(self._read, row, offset, size)
+                    )
+                self._remember(row, offset, size)
+                at += size
+                if at < stop:
+                    following = _slice(blob_id, at, stop)
+                    if not self._is_warm(*following):
+                        # Read ahead of the socket: the volume works while the network does.
+                        ahead = self._threads.submit(self._read, *following)
+                yield piece
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(
+                self._uri, uri=True, isolation_level=None, check_same_thread=False
+            )
+            # mmap would turn an I/O error into a signal that kills the process.
+            connection.execute("PRAGMA mmap_size=0")
+            self._local.connection = connection
+            self._connections.append(connection)
+        return connection
+
+    def _read(self, row: int, offset: int, size: int) -> bytes:
+        try:
+            with self._connection().blobopen("chunk", "data", row, readonly=True) as blob:
+                blob.seek(offset)
+                piece = blob.read(size)
+        except sqlite3.OperationalError as error:
+            if "no such rowid" in str(error):
+                raise LookupError("these bytes are not there (any more)") from None
+            raise
+        if len(piece) != size:
+            raise LookupError("fewer bytes are there than were stored")
+        return piece
+
+    def _read_here(self, row: int, offset: int, size: int) -> bytes:
+        begun = time.perf_counter()
+        piece = self._read(row, offset, size)
+        if time.perf_counter() - begun > COLD:
+            self._warm.clear()
+        return piece
+
+    def _is_warm(self, row: int, offset: int, size: int) -> bool:
+        wanted = _blocks(offset, size)
+        return self._warm.get(row, 0) & wanted == wanted
+
+    def _remember(self, row: int, offset: int, size: int) -> None:
+        blocks = self._warm.pop(row, 0) | _blocks(offset, size)
+        self._warm[row] = blocks
+        if len(self._warm) > self._warm_limit:
+            del self._warm[next(iter(self._warm))]
+
+
+def _slice(blob_id: int, at: int, stop: int) -> tuple[int, int, int]:
+    """The next piece of [at, stop): its chunk's rowid, the offset in it, the size.
+
+    Pieces end at multiples of PIECE, so none spans two chunks.
+    """
+    size = min(PIECE - at % PIECE, stop - at)
+    return (blob_id << CHUNK_BITS) + at // CHUNK, at % CHUNK, size
+
+
+def _blocks(offset: int, size: int) -> int:
+    """The blocks of a chunk that a slice touches, as bits."""
+    first, last = offset // BLOCK, (offset + size - 1) // BLOCK
+    return (1 << (last + 1)) - (1 << first)

@@ -1,0 +1,180 @@
+"""API keys, the sessions that browsers get for them, and one-time sign-in links.
+
+Only SHA-256 hashes are kept: the secrets have 160 random bits or more, so a slow hash would
+protect nothing and cost every request.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+
+from server.catalog import access
+from server.catalog.ids import new_id
+from server.catalog.tables import api_key, session, sign_in_link, user
+
+SCOPES = ("read", "write", "generate", "admin")
+SESSION_LIFETIME = timedelta(days=30)
+
+
+def digest(secret: str) -> str:
+    """How a secret is kept: its SHA-256 as hex."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who asks: a user, through a key or a session that stands for that key."""
+
+    user_id: str
+    key_id: str
+    scopes: frozenset[str]
+    is_admin: bool
+    expires_at: datetime | None
+
+
+def create(
+    conn: Connection,
+    user_id: str,
+    name: str,
+    *,
+    scopes: Sequence[str],
+    now: datetime,
+    expires_at: datetime | None = None,
+    secret: str | None = None,
+) -> tuple[str, str]:
+    """A new key; its id, and the key itself, which is kept nowhere."""
+    key = secret or f"sk_{secrets.token_urlsafe(30)}"
+    key_id = new_id("key")
+    conn.execute(
+        insert(api_key).values(
+            id=key_id,
+            user_id=user_id,
+            name=name,
+            hash=digest(key),
+            hint=f"…{key[-4:]}",
+            scopes=list(scopes),
+            created_at=now,
+            expires_at=expires_at,
+        )
+    )
+    access.bump(conn)
+    return key_id, key
+
+
+def get(conn: Connection, key_id: str) -> Row[Any] | None:
+    """A key's row (never the key)."""
+    return conn.execute(select(api_key).where(api_key.c.id == key_id)).first()
+
+
+def by_hash(conn: Connection, key_hash: str) -> Row[Any] | None:
+    """The row of the key with this hash, revoked or not."""
+    return conn.execute(select(api_key).where(api_key.c.hash == key_hash)).first()
+
+
+def list_keys(conn: Connection, user_id: str | None) -> list[Row[Any]]:
+    """A user's keys, or everybody's, oldest first."""
+    query = select(api_key).order_by(api_key.c.created_at, api_key.c.id)
+    if user_id is not None:
+        query = query.where(api_key.c.user_id == user_id)
+    return list(conn.execute(query))
+
+
+def revoke(conn: Connection, key_id: str, now: datetime) -> bool:
+    """Make a key, and every session that stands for it, worth nothing; whether it was good."""
+    done = conn.execute(
+        update(api_key)
+        .where(api_key.c.id == key_id, api_key.c.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )
+    conn.execute(delete(session).where(session.c.key_id == key_id))
+    access.bump(conn)
+    return bool(done.rowcount)
+
+
+def by_key(conn: Connection, key_hash: str, now: datetime) -> Principal | None:
+    """Who a key stands for, if it is good."""
+    query = _principals().where(api_key.c.hash == key_hash)
+    return _principal(conn.execute(query).first(), now)
+
+
+def by_session(conn: Connection, session_hash: str, now: datetime) -> Principal | None:
+    """Who a session stands for, if it and its key are good."""
+    query = (
+        _principals()
+        .add_columns(session.c.expires_at.label("session_expires_at"))
+        .join(session, session.c.key_id == api_key.c.id)
+        .where(session.c.hash == session_hash)
+    )
+    row = conn.execute(query).first()
+    if row is None or row.session_expires_at <= now:
+        return None
+    return _principal(row, now, until=row.session_expires_at)
+
+
+def open_session(conn: Connection, key_id: str, now: datetime) -> str:
+    """Sign a browser in; what its cookie holds."""
+    secret = secrets.token_urlsafe(32)
+    conn.execute(
+        insert(session).values(
+            hash=digest(secret), key_id=key_id, created_at=now, expires_at=now + SESSION_LIFETIME
+        )
+    )
+    conn.execute(delete(session).where(session.c.expires_at <= now))
+    return secret
+
+
+def close_session(conn: Connection, secret: str) -> None:
+    """Sign a browser out."""
+    conn.execute(delete(session).where(session.c.hash == digest(secret)))
+    access.bump(conn)
+
+
+def make_link(conn: Connection, key_id: str, now: datetime, lifetime: timedelta) -> str:
+    """A secret that signs in once, instead of `key_id`'s key."""
+    secret = secrets.token_urlsafe(24)
+    conn.execute(delete(sign_in_link).where(sign_in_link.c.expires_at <= now))
+    conn.execute(
+        insert(sign_in_link).values(hash=digest(secret), key_id=key_id, expires_at=now + lifetime)
+    )
+    return secret
+
+
+def use_link(conn: Connection, secret: str, now: datetime) -> str | None:
+    """The key that a link stands for; the link is worth nothing afterwards."""
+    row = conn.execute(select(sign_in_link).where(sign_in_link.c.hash == digest(secret))).first()
+    if row is None:
+        return None
+    conn.execute(delete(sign_in_link).where(sign_in_link.c.hash == row.hash))
+    return str(row.key_id) if row.expires_at > now else None
+
+
+def set_used(conn: Connection, used: dict[str, datetime]) -> None:
+    """Write down when keys were last used."""
+    for key_id, at in used.items():
+        conn.execute(update(api_key).where(api_key.c.id == key_id).values(last_used_at=at))
+
+
+def _principals() -> Select[Any]:
+    return select(api_key, user.c.is_admin).join(user, user.c.id == api_key.c.user_id)
+
+
+def _principal(
+    row: Row[Any] | None, now: datetime, until: datetime | None = None
+) -> Principal | None:
+    if row is None or row.revoked_at is not None:
+        return None
+    ends = [moment for moment in (row.expires_at, until) if moment is not None]
+    if ends and min(ends) <= now:
+        return None
+    return Principal(
+        user_id=row.user_id,
+        key_id=row.id,
+        scopes=frozenset(row.scopes),
+        is_admin=bool(row.is_admin) and "admin" in row.scopes,
+        expires_at=min(ends, default=None),
+    )

@@ -1,0 +1,59 @@
+"""File names and storage keys that are safe on every way out."""
+
+import re
+import unicodedata
+from pathlib import PurePosixPath
+
+from sqlalchemy import Connection, select
+
+from server.catalog.tables import asset
+
+MAX_BYTES = 180
+# Separators, what shells and Windows give a meaning to, and what has no shape at all.
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|%#\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+')
+_SYNONYMS = {"jpeg": "jpg", "tif": "tiff", "m4v": "mp4", "oga": "ogg", "opus": "ogg"}
+
+
+def safe_filename(name: str, *, extension: str | None) -> str:
+    """A file name out of anything: one segment, no tricks, at most 180 bytes, with `extension`.
+
+    An extension that the name has is kept when it is the wanted one, or when none is wanted;
+    otherwise the wanted one is put behind. `extension` comes without a dot.
+    """
+    name = unicodedata.normalize("NFC", name).replace("\\", "/").rsplit("/", 1)[-1]
+    name = _UNSAFE.sub("_", name).strip(" .")
+    path = PurePosixPath(name)
+    stem, suffix = path.stem, path.suffix.lstrip(".")
+    if extension is None:
+        stem, suffix = (stem, suffix) if suffix else (name, "bin")
+    elif extension not in (suffix.lower(), _SYNONYMS.get(suffix.lower())):
+        stem, suffix = name, extension
+    stem = stem.strip(" .") or "file"
+    room = MAX_BYTES - len(suffix.encode()) - 1
+    stem = stem.encode()[:room].decode(errors="ignore")
+    return f"{stem}.{suffix}"
+
+
+def storage_key(
+    conn: Connection,
+    *,
+    user_id: str,
+    project_id: str,
+    scene_id: str | None,
+    kind: str,
+    filename: str,
+) -> tuple[str, str]:
+    """A free key for a file, and the file name in it: a second `a.mp4` becomes `a-2.mp4`."""
+    folder = f"users/{user_id}/projects/{project_id}/" + (
+        f"scenes/{scene_id}/{kind}" if scene_id else "output"
+    )
+    stem, dot, suffix = filename.rpartition(".")
+    name, number = filename, 1
+    while _taken(conn, f"{folder}/{name}"):
+        number += 1
+        name = f"{stem}-{number}{dot}{suffix}"
+    return f"{folder}/{name}", name
+
+
+def _taken(conn: Connection, key: str) -> bool:
+    return conn.execute(select(asset.c.id).where(asset.c.storage_key == key)).first() is not None

@@ -1,0 +1,219 @@
+"""Every table but those of the bytes themselves (see `server/blobs`)."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+from server.blobs.rows import blob as blob
+from server.db import UtcDateTime, metadata
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+
+# One row. Moves with every change that caches of access must forget at: see `access.py`.
+access_generation = Table(
+    "access_generation",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("generation", BigInteger, nullable=False),
+)
+
+user = Table(
+    "user",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("is_admin", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("user_id", ForeignKey("user.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", String, nullable=False),
+    Column("hash", String, nullable=False, unique=True),
+    Column("hint", String, nullable=False),
+    Column("scopes", JSON(none_as_null=True), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+)
+
+# A signed-in browser. `hash` is the SHA-256 of what the cookie holds.
+session = Table(
+    "session",
+    metadata,
+    Column("hash", String, primary_key=True),
+    Column("key_id", ForeignKey("api_key.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+# A link that signs somebody in once. `hash` is the SHA-256 of what the link holds.
+sign_in_link = Table(
+    "sign_in_link",
+    metadata,
+    Column("hash", String, primary_key=True),
+    Column("key_id", ForeignKey("api_key.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+project = Table(
+    "project",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("user_id", ForeignKey("user.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", String, nullable=False),
+    Column("is_default", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+scene = Table(
+    "scene",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("project_id", ForeignKey("project.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("user_id", ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
+    Column("project_id", ForeignKey("project.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("scene_id", ForeignKey("scene.id", ondelete="SET NULL"), index=True),
+    Column("kind", String, nullable=False),
+    Column("status", String, nullable=False, index=True),
+    Column("provider", String),
+    Column("model", String),
+    Column("combine", Boolean, nullable=False),
+    Column("idempotency_key", String),
+    Column("request_hash", String),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("error_code", String),
+    Column("error_message", String),
+    Column("notes", JSON(none_as_null=True)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    UniqueConstraint("user_id", "idempotency_key"),
+    Index("ix_job_user_id_created_at", "user_id", "created_at"),
+)
+
+asset = Table(
+    "asset",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("user_id", ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
+    Column("project_id", ForeignKey("project.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("scene_id", ForeignKey("scene.id", ondelete="SET NULL"), index=True),
+    Column("job_id", ForeignKey("job.id", ondelete="SET NULL"), index=True),
+    Column("poster_of", ForeignKey("asset.id", ondelete="CASCADE"), index=True),
+    Column("role", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("filename", String, nullable=False),
+    Column("storage_key", String, nullable=False, unique=True),
+    Column("content_type", String, nullable=False),
+    Column("blob_id", ForeignKey("blob.id"), index=True),
+    Column("size", BigInteger),
+    Column("sha256", String),
+    Column("storage_state", String, nullable=False),
+    Column("storage_error", JSON(none_as_null=True)),
+    Column("source_url", String),
+    Column("source_expires_at", UtcDateTime),
+    # Bytes that could not be stored: how often it was tried, and when it is tried again.
+    Column("save_attempts", Integer, nullable=False),
+    Column("next_save_at", UtcDateTime, index=True),
+    Column("visibility", String, nullable=False),
+    Column("token_epoch", Integer, nullable=False),
+    Column("processing_state", String, nullable=False, index=True),
+    Column("processing_attempts", Integer, nullable=False),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("duration", Float),
+    Column("codecs", String),
+    Column("fps", Float),
+    Column("prompt", String),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("stored_at", UtcDateTime),
+    Index("ix_asset_user_id_created_at", "user_id", "created_at"),
+)
+
+clip = Table(
+    "clip",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("status", String, nullable=False),
+    Column("filename", String, nullable=False),
+    Column("prompt", String, nullable=False),
+    Column("duration", Float),
+    Column("input", JSON(none_as_null=True), nullable=False),
+    Column("image_asset_id", ForeignKey("asset.id", ondelete="SET NULL")),
+    Column("last_frame_asset_id", ForeignKey("asset.id", ondelete="SET NULL")),
+    Column("from_previous", Boolean, nullable=False),
+    # How many predictions were asked for.
+    Column("attempts", Integer, nullable=False),
+    # Set before the provider is asked, so that a crash cannot make us ask twice.
+    Column("submitting_at", UtcDateTime),
+    Column("nonce", String, index=True),
+    Column("prediction_id", String),
+    # Of earlier attempts: never to be taken for a lost one.
+    Column("past_predictions", JSON(none_as_null=True)),
+    # The provider has said its last word on the prediction: a retry asks for a new one.
+    Column("prediction_ended", Boolean, nullable=False),
+    Column("handles", JSON(none_as_null=True)),
+    Column("progress", Float, nullable=False),
+    Column("output_url", String),
+    Column("output_expires_at", UtcDateTime),
+    Column("asset_id", ForeignKey("asset.id", ondelete="SET NULL"), index=True),
+    Column("error_code", String),
+    Column("error_message", String),
+    Column("cost", Float),
+    Column("seconds", Float),
+    UniqueConstraint("job_id", "position"),
+)
+
+token = Table(
+    "token",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("asset_id", ForeignKey("asset.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("purpose", String, nullable=False),
+    # The clip for whose prediction it was made.
+    Column("clip_id", ForeignKey("clip.id", ondelete="SET NULL"), index=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+)
+
+# Each use of an issued token, and each refused attempt at an asset with a token.
+token_access = Table(
+    "token_access",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("asset_id", ForeignKey("asset.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("token_id", String, index=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("method", String, nullable=False),
+    Column("ip", String),
+    Column("user_agent", String),
+    Column("status", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("outcome", String, nullable=False),
+)

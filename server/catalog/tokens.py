@@ -1,0 +1,148 @@
+"""Issued tokens and the log of their use. What a token is made of: `server/tokens.py`."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
+
+from server.catalog import access, pages
+from server.catalog.ids import new_id
+from server.catalog.tables import asset, token, token_access
+
+# Lines of the access log that are kept for one asset.
+KEPT = 1000
+
+
+@dataclass(frozen=True)
+class Access:
+    """One attempt at an asset with a token: `outcome` is `ok` or why it was refused."""
+
+    asset_id: str
+    token_id: str | None
+    at: datetime
+    method: str
+    ip: str | None
+    user_agent: str | None
+    status: int
+    bytes: int
+    outcome: str
+
+
+def issue(
+    conn: Connection,
+    asset_id: str,
+    *,
+    purpose: str,
+    lifetime: timedelta,
+    now: datetime,
+    clip_id: str | None = None,
+) -> tuple[str, datetime]:
+    """A new token's id and its expiry (whole seconds)."""
+    token_id = new_id("tok")
+    expires_at = (now + lifetime).replace(microsecond=0)
+    conn.execute(
+        insert(token).values(
+            id=token_id,
+            asset_id=asset_id,
+            purpose=purpose,
+            clip_id=clip_id,
+            created_at=now,
+            expires_at=expires_at,
+        )
+    )
+    return token_id, expires_at
+
+
+def get(conn: Connection, token_id: str) -> Row[Any] | None:
+    """A token's row."""
+    return conn.execute(select(token).where(token.c.id == token_id)).first()
+
+
+def list_tokens(conn: Connection, asset_id: str, *, cursor: str | None, limit: int) -> pages.Page:
+    """An asset's tokens, newest first, with how often each was used, and when last."""
+    uses = (
+        select(
+            token_access.c.token_id,
+            func.count().label("uses"),
+            func.max(token_access.c.at).label("last_used_at"),
+        )
+        .group_by(token_access.c.token_id)
+        .where(token_access.c.asset_id == asset_id)
+        .subquery()
+    )
+    query = (
+        select(token, func.coalesce(uses.c.uses, 0).label("uses"), uses.c.last_used_at)
+        .outerjoin(uses, uses.c.token_id == token.c.id)
+        .where(token.c.asset_id == asset_id)
+    )
+    return pages.fetch(conn, query, token, cursor=cursor, limit=limit)
+
+
+def accesses(conn: Connection, asset_id: str, *, limit: int = 200) -> list[Row[Any]]:
+    """The latest attempts at an asset with tokens, newest first."""
+    query = (
+        select(token_access)
+        .where(token_access.c.asset_id == asset_id)
+        .order_by(token_access.c.id.desc())
+        .limit(limit)
+    )
+    return list(conn.execute(query))
+
+
+def revoke(conn: Connection, asset_id: str, token_id: str, now: datetime) -> bool:
+    """Make one token worth nothing; whether the asset had it."""
+    done = conn.execute(
+        update(token)
+        .where(token.c.id == token_id, token.c.asset_id == asset_id)
+        .values(revoked_at=func.coalesce(token.c.revoked_at, now))
+    )
+    access.bump(conn)
+    return bool(done.rowcount)
+
+
+def of_clip(conn: Connection, clip_id: str) -> set[str]:
+    """The tokens that were issued for a clip's current submission, by id."""
+    query = select(token.c.id).where(token.c.clip_id == clip_id, token.c.revoked_at.is_(None))
+    return set(conn.execute(query).scalars())
+
+
+def revoke_of_clips(conn: Connection, clip_ids: Sequence[str], now: datetime) -> None:
+    """Revoke what was issued to a provider for these clips."""
+    _revoke_where(conn, token.c.clip_id.in_(clip_ids), now)
+
+
+def revoke_of_asset(conn: Connection, asset_id: str, now: datetime) -> None:
+    """Revoke every token of an asset."""
+    _revoke_where(conn, token.c.asset_id == asset_id, now)
+
+
+def _revoke_where(conn: Connection, which: ColumnElement[bool], now: datetime) -> None:
+    conn.execute(update(token).where(which, token.c.revoked_at.is_(None)).values(revoked_at=now))
+    access.bump(conn)
+
+
+def log(conn: Connection, lines: Iterable[Access]) -> None:
+    """Write lines of the access log down; old ones of the same assets give way."""
+    lines = list(lines)
+    touched = {line.asset_id for line in lines}
+    # An asset may have been deleted since; its log went with it.
+    there = set(conn.execute(select(asset.c.id).where(asset.c.id.in_(touched))).scalars())
+    values = [asdict(line) for line in lines if line.asset_id in there]
+    if values:
+        conn.execute(insert(token_access), values)
+    for asset_id in there:
+        oldest_kept = (
+            select(token_access.c.id)
+            .where(token_access.c.asset_id == asset_id)
+            .order_by(token_access.c.id.desc())
+            .offset(KEPT)
+            .limit(1)
+            .scalar_subquery()
+        )
+        conn.execute(
+            delete(token_access).where(
+                token_access.c.asset_id == asset_id, token_access.c.id <= oldest_kept
+            )
+        )

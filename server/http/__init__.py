@@ -1,0 +1,1 @@
+"""All that knows Litestar: authentication, the byte response, a module per resource."""

@@ -1,0 +1,106 @@
+"""Who asks: an API key, a bearer, or a session cookie, made into a principal or none.
+
+The middleware refuses only what is wrong (a key that is not good); whether a principal is needed
+is each route's to say: with `needs(scope)`, or on byte routes in `bytes.serve`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from litestar.connection import ASGIConnection, Request
+from litestar.datastructures import State
+from litestar.handlers import BaseRouteHandler
+from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
+from litestar.types import ASGIApp
+
+from server.catalog.keys import Principal
+from server.errors import Forbidden, Unauthorized
+from server.http.context import Services
+
+COOKIE = "reelbase_session"
+_SAFE = ("GET", "HEAD", "OPTIONS")
+
+Connection = ASGIConnection[Any, Any, Any, State]
+
+
+class Authentication(AbstractAuthenticationMiddleware):
+    """Finds the principal of a request. The most explicit credential counts, and it alone."""
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        super().__init__(app)
+        self._services = services
+
+    async def authenticate_request(self, connection: Connection) -> AuthenticationResult:
+        """The principal or None as `user`. Raises Unauthorized and Forbidden (CSRF)."""
+        # Where a token decides, no other credential is looked at.
+        if "token" in connection.query_params and connection.route_handler.opt.get("token_auth"):
+            return AuthenticationResult(user=None, auth="token")
+        gate = self._services.gate
+        key = connection.headers.get("x-api-key") or _bearer(connection)
+        if key is not None:
+            principal = await gate.by_key(key)
+            if principal is None:
+                raise Unauthorized("This API key is not good, or not any more.", code="invalid_key")
+            self._services.access_log.key_used(principal.key_id, self._services.clock())
+            return AuthenticationResult(user=principal, auth="key")
+        if cookie := connection.cookies.get(COOKIE):
+            principal = await gate.by_session(cookie)
+            if principal is not None:
+                check_origin(connection)
+                self._services.access_log.key_used(principal.key_id, self._services.clock())
+                return AuthenticationResult(user=principal, auth="session")
+        return AuthenticationResult(user=None, auth=None)
+
+
+def _bearer(connection: Connection) -> str | None:
+    scheme, _, value = connection.headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" and value.strip() else None
+
+
+def check_origin(connection: Connection) -> None:
+    """Refuse what another site has a signed-in browser do (CSRF).
+
+    Browsers tell on every unsafe request where it comes from, by `Sec-Fetch-Site` or `Origin`;
+    one that tells neither is no browser, and nobody's cookie is abused. The same rule as Go's
+    `http.CrossOriginProtection`.
+    """
+    method = connection.scope.get("method", "GET")
+    if method in _SAFE:
+        return
+    site = connection.headers.get("sec-fetch-site")
+    if site is not None:
+        good = site in ("same-origin", "none")
+    else:
+        origin = connection.headers.get("origin")
+        good = origin is None or urlsplit(origin).netloc == connection.headers.get("host")
+    if not good:
+        raise Forbidden(
+            "A session counts only for requests that come from our own page.", code="csrf_failed"
+        )
+
+
+def needs(scope: str) -> Callable[[Connection, BaseRouteHandler], None]:
+    """A guard: the request needs a principal with this scope."""
+
+    def guard(connection: Connection, _: BaseRouteHandler) -> None:
+        principal: Principal | None = connection.user
+        if principal is None:
+            raise Unauthorized("This needs an API key (X-API-Key or Bearer) or a session.")
+        if scope not in principal.scopes:
+            raise Forbidden(f"This key may not do that: it lacks the scope '{scope}'.")
+
+    return guard
+
+
+def owns(principal: Principal, user_id: str) -> bool:
+    """Whether what belongs to this user is the principal's to read and manage."""
+    return principal.user_id == user_id or principal.is_admin
+
+
+def principal_of(request: Request[Any, Any, State]) -> Principal:
+    """The principal of a guarded route, for handlers that take it as a dependency."""
+    principal: Principal | None = request.user
+    if principal is None:
+        raise Unauthorized("This needs an API key (X-API-Key or Bearer) or a session.")
+    return principal

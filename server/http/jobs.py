@@ -1,0 +1,286 @@
+"""Jobs: ask for videos, follow them, cancel, try again."""
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import Request, Response, Router, get, post
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
+from msgspec import Meta, Struct
+from sqlalchemy import Connection, Row
+
+from server.catalog import assets, jobs
+from server.catalog.keys import Principal
+from server.errors import Conflict, Invalid, NoPublicUrl, NotFound
+from server.http.assets import Limit, place
+from server.http.auth import needs, owns
+from server.http.context import Services
+from server.http.present import Job, List, Presenter, load_jobs
+from server.http.problems import documented
+from server.providers import models
+
+Status = Literal["queued", "processing", "storing", "completed", "failed", "canceled"]
+
+
+class ClipRequest(Struct, forbid_unknown_fields=True):
+    """One clip. `input` goes to the model as it is, over what we would put there."""
+
+    prompt: Annotated[str, Meta(min_length=1, max_length=20_000)]
+    image_asset_id: str | None = None
+    last_frame_asset_id: str | None = None
+    duration: Annotated[float, Meta(gt=0, le=600, description="Seconds.")] | None = None
+    input: dict[str, Any] = {}
+
+
+class JobRequest(Struct, forbid_unknown_fields=True):
+    """What to generate, with which model."""
+
+    clips: Annotated[list[ClipRequest], Meta(min_length=1, max_length=20)]
+    model: Annotated[str, Meta(min_length=1, max_length=300)]
+    provider: str | None = None
+    project_id: str | None = None
+    scene_id: str | None = None
+    combine: bool = False
+
+
+def own_job(conn: Connection, principal: Principal, job_id: str) -> Row[Any]:
+    """A job's row if the principal may manage it; else NotFound."""
+    row = jobs.get(conn, job_id)
+    if row is None or not owns(principal, row.user_id):
+        raise NotFound("There is no such job.")
+    return row
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        description="The same key with the same body answers with the first job.",
+        max_length=255,
+    ),
+]
+
+
+@post(
+    "/",
+    status_code=202,
+    guards=[needs("generate")],
+    responses=documented(401, 403, 404, 409, 422, 507),
+    summary="Generate a video",
+)
+async def create(
+    request: Request[Any, Any, State],
+    services: NamedDependency[Services],
+    principal: NamedDependency[Principal],
+    data: JSONBody[JobRequest],
+    idempotency_key: IdempotencyKey = None,
+) -> Response[Job]:
+    """Queue a job; it starts at once."""
+    # Before money is spent: what is generated has to go somewhere.
+    services.volume.check()
+    provider = data.provider or services.default_provider
+    if provider not in services.providers:
+        known = ", ".join(sorted(services.providers))
+        raise Invalid(
+            f"The provider '{provider}' is not set up here; there is: {known}.",
+            code="unknown_provider",
+            fields=[{"field": "provider", "message": f"must be one of: {known}"}],
+        )
+    body = hashlib.sha256(msgspec.json.encode(data, order="deterministic")).hexdigest()
+
+    def apply(conn: Connection) -> str:
+        if idempotency_key is not None:
+            first = jobs.by_idempotency_key(conn, principal.user_id, idempotency_key)
+            if first is not None and first.request_hash != body:
+                raise Conflict(
+                    "This Idempotency-Key was used with another body.", code="idempotency_conflict"
+                )
+            if first is not None:
+                return str(first.id)
+        project, scene = place(conn, principal.user_id, data.project_id, data.scene_id)
+        for number, clip in enumerate(data.clips):
+            _check_clip(conn, services, principal, provider, data.model, number, clip)
+        return jobs.create_generate(
+            conn,
+            user_id=principal.user_id,
+            project_id=project,
+            scene_id=scene,
+            provider=provider,
+            model=data.model,
+            combine=data.combine,
+            clips=[
+                jobs.NewClip(
+                    prompt=clip.prompt,
+                    duration=clip.duration,
+                    image_asset_id=clip.image_asset_id,
+                    last_frame_asset_id=clip.last_frame_asset_id,
+                    input=clip.input,
+                )
+                for clip in data.clips
+            ],
+            now=services.clock(),
+            idempotency_key=idempotency_key,
+            request_hash=body,
+        )
+
+    job_id = await services.database.write(apply)
+    services.wake(None)
+    job = await _shown(request, services, principal, job_id)
+    return Response(job, status_code=202, headers={"Location": f"/api/v3/jobs/{job_id}"})
+
+
+def _check_clip(
+    conn: Connection,
+    services: Services,
+    principal: Principal,
+    provider: str,
+    model: str,
+    number: int,
+    clip: ClipRequest,
+) -> None:
+    """Refuse what the model could not use, before anything is paid. Raises Invalid, by field."""
+    urls: dict[str, str | None] = {}
+    for name in ("image_asset_id", "last_frame_asset_id"):
+        asset_id = getattr(clip, name)
+        urls[name] = None if asset_id is None else "asset"
+        if asset_id is None:
+            continue
+        field = f"clips[{number}].{name}"
+        row = assets.get(conn, asset_id)
+        if row is None or not owns(principal, row.user_id):
+            raise _wrong(field, "names no asset of yours")
+        if row.kind != "image":
+            raise _wrong(field, f"must be an image, not {row.content_type}")
+        if row.storage_state != "stored":
+            raise _wrong(field, "names an asset whose bytes are not stored yet")
+        if not services.reachable_by[provider] and row.size > models.DATA_URI_LIMIT * 3 // 4 - 100:
+            raise NoPublicUrl
+    try:
+        models.build_input(
+            provider,
+            model,
+            prompt=clip.prompt,
+            image_url=urls["image_asset_id"],
+            last_frame_url=urls["last_frame_asset_id"],
+            duration=clip.duration,
+            extra=clip.input,
+        )
+    except Invalid as error:
+        fields = [
+            {**one, "field": f"clips[{number}].{one.get('field', '')}"} for one in error.fields
+        ]
+        raise Invalid(error.detail, code=error.code, fields=fields) from None
+
+
+def _wrong(field: str, message: str) -> Invalid:
+    return Invalid(f"{field} {message}.", fields=[{"field": field, "message": message}])
+
+
+@get("/", guards=[needs("read")], responses=documented(401, 422), summary="List jobs")
+async def list_jobs(
+    request: Request[Any, Any, State],
+    services: NamedDependency[Services],
+    principal: NamedDependency[Principal],
+    status: FromQuery[Status | None] = None,
+    project_id: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: Limit = 50,
+) -> List[Job]:
+    """The caller's jobs, newest first."""
+    filters = {"status": status, "project_id": project_id}
+    following: str | None = None
+
+    def find(conn: Connection) -> list[Row[Any]]:
+        nonlocal following
+        page = jobs.list_jobs(
+            conn,
+            user_id=principal.user_id,
+            filters={name: value for name, value in filters.items() if value is not None},
+            cursor=cursor,
+            limit=limit,
+        )
+        following = page.next_cursor
+        return list(page.rows)
+
+    found = await services.database.read(load_jobs, find)
+    presenter = Presenter(request, services)
+    return List([presenter.job(*one) for one in found], following)
+
+
+@get("/{job_id:str}", guards=[needs("read")], responses=documented(401, 404), summary="A job")
+async def show(
+    request: Request[Any, Any, State],
+    services: NamedDependency[Services],
+    principal: NamedDependency[Principal],
+    job_id: FromPath[str],
+) -> Job:
+    """One job, with its clips and what it made so far."""
+    return await _shown(request, services, principal, job_id)
+
+
+@post(
+    "/{job_id:str}/cancel",
+    status_code=202,
+    guards=[needs("generate")],
+    responses=documented(401, 404, 409),
+    summary="Cancel a job",
+)
+async def cancel(
+    request: Request[Any, Any, State],
+    services: NamedDependency[Services],
+    principal: NamedDependency[Principal],
+    job_id: FromPath[str],
+) -> Job:
+    """Stop what runs; what is stored already stays. Canceling twice is no error."""
+
+    def apply(conn: Connection) -> None:
+        row = own_job(conn, principal, job_id)
+        if row.status in ("completed", "failed"):
+            raise Conflict("The job has ended already.", code="job_ended")
+        jobs.change(conn, job_id, cancel_requested=True)
+
+    await services.database.write(apply)
+    services.wake(job_id)
+    return await _shown(request, services, principal, job_id)
+
+
+@post(
+    "/{job_id:str}/retry",
+    status_code=202,
+    guards=[needs("generate")],
+    responses=documented(401, 404, 409),
+    summary="Try again what failed",
+)
+async def retry(
+    request: Request[Any, Any, State],
+    services: NamedDependency[Services],
+    principal: NamedDependency[Principal],
+    job_id: FromPath[str],
+) -> Job:
+    """Generate again only the clips that failed, then go on as before."""
+    services.volume.check()
+
+    def apply(conn: Connection) -> None:
+        row = own_job(conn, principal, job_id)
+        if row.status not in jobs.ENDED:
+            raise Conflict("The job has not ended yet.", code="job_active")
+        if not jobs.retry(conn, row):
+            raise Conflict("Nothing of this job has failed.", code="nothing_to_retry")
+
+    await services.database.write(apply)
+    services.wake(job_id)
+    return await _shown(request, services, principal, job_id)
+
+
+async def _shown(
+    request: Request[Any, Any, State], services: Services, principal: Principal, job_id: str
+) -> Job:
+    found = await services.database.read(load_jobs, lambda conn: [own_job(conn, principal, job_id)])
+    return Presenter(request, services).job(*found[0])
+
+
+router = Router(
+    "/api/v3/jobs", route_handlers=[create, list_jobs, show, cancel, retry], tags=["jobs"]
+)

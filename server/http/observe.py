@@ -1,0 +1,65 @@
+"""Around everything: a request id, one line in the log, the request counted. Plain ASGI.
+
+Litestar's middleware runs after routing only, and its logging plugin logs bodies by default.
+"""
+
+import secrets
+import time
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.http.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+# Asked for every few seconds by machines.
+_QUIET = ("/healthz", "/readyz", "/metrics")
+
+
+class Observe:
+    """Wraps the application; unhandled errors have been answered inside."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        method: str = scope["method"]
+        request_id = secrets.token_hex(8)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        begun = time.perf_counter()
+        status = 0
+
+        async def tagged(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+                message["headers"] = headers
+            await send(message)
+
+        try:
+            await self._app(scope, receive, tagged)
+        finally:
+            seconds = time.perf_counter() - begun
+            # The template, never the path: ids would make labels without end.
+            route = scope.get("path_template") or "unknown"
+            self._metrics.requests.labels(method, route, str(status or 499)).inc()
+            serves_bytes = bool(getattr(scope.get("route_handler"), "opt", {}).get("token_auth"))
+            if not serves_bytes:
+                self._metrics.seconds.observe(seconds)
+            # Players ask for many ranges: the metrics count those. The query is never logged.
+            quiet = scope["path"] in _QUIET or (serves_bytes and status in (200, 206, 304))
+            (log.debug if quiet else log.info)(
+                "request",
+                method=method,
+                path=scope["path"],
+                status=status or 499,
+                ms=round(seconds * 1000, 1),
+            )

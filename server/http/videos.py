@@ -1,0 +1,138 @@
+"""The two other ways to an asset's bytes: what a job made, and what a storage key names.
+
+Both can come to mean other bytes, so caches ask again (`no-cache`, with the ETag).
+"""
+
+from typing import Any
+from urllib.parse import unquote
+
+from litestar import Request, Response, Router, delete, route
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
+from sqlalchemy import Connection
+
+from server.catalog import assets, jobs
+from server.catalog.keys import Principal
+from server.errors import NotFound
+from server.http.assets import Deleted, own_row
+from server.http.auth import needs
+from server.http.bytes import serve
+from server.http.context import Services
+from server.http.present import main_output
+from server.http.problems import documented
+
+
+def _combined(conn: Connection, job_id: str) -> str | None:
+    job = jobs.get(conn, job_id)
+    output = job and main_output(job, assets.of_job(conn, [job_id]))
+    return None if output is None else output.id
+
+
+def _clip(conn: Connection, job_id: str, filename: str) -> str | None:
+    for clip in jobs.clips_of(conn, [job_id]):
+        if clip.filename == filename:
+            return str(clip.asset_id) if clip.asset_id else None
+    return None
+
+
+@route(
+    "/{job_id:str}/combined",
+    http_method=["GET", "HEAD"],
+    opt={"token_auth": True},
+    responses=documented(401, 404, 409, 410, 412, 416),
+    summary="The video that a job made",
+)
+async def combined(
+    request: Request[Any, Any, State],
+    services: NamedDependency[Services],
+    job_id: FromPath[str],
+    token: FromQuery[str | None] = None,
+    download: FromQuery[str | None] = None,
+) -> Response[None]:
+    """The combined video; for a job of one clip, that clip."""
+    asset_id = await services.database.read(_combined, job_id)
+    return await serve(request, services, asset_id, fixed=False)
+
+
+@route(
+    "/{job_id:str}/clips/{clip_filename:str}",
+    http_method=["GET", "HEAD"],
+    opt={"token_auth": True},
+    responses=documented(401, 404, 409, 410, 412, 416),
+    summary="One clip of a job",
+)
+async def clip(
+    request: Request[Any, Any, State],
+    services: NamedDependency[Services],
+    job_id: FromPath[str],
+    clip_filename: FromPath[str],
+    token: FromQuery[str | None] = None,
+    download: FromQuery[str | None] = None,
+) -> Response[None]:
+    """A clip by its name in the job, as the job lists it."""
+    asset_id = await services.database.read(_clip, job_id, clip_filename)
+    return await serve(request, services, asset_id, fixed=False)
+
+
+def _storage_key(request: Request[Any, Any, State]) -> str:
+    """The key as it was sent: plain, or percent-encoded as one segment.
+
+    From the raw path: the framework's path parameter collapses `//` and keeps no difference
+    between `%2F` and `/`.
+    """
+    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    return unquote(raw.decode("latin-1").partition("/storage/")[2])
+
+
+@route(
+    "/{key:path}",
+    http_method=["GET", "HEAD"],
+    opt={"token_auth": True},
+    responses=documented(401, 404, 409, 410, 412, 416),
+    summary="The bytes under a storage key",
+)
+async def by_key(
+    request: Request[Any, Any, State],
+    services: NamedDependency[Services],
+    key: FromPath[str],
+    token: FromQuery[str | None] = None,
+    download: FromQuery[str | None] = None,
+) -> Response[None]:
+    """An asset by its storage key."""
+    asset_id = await services.database.read(assets.id_of_key, _storage_key(request))
+    return await serve(request, services, asset_id, fixed=False)
+
+
+@delete(
+    "/{key:path}",
+    status_code=200,
+    guards=[needs("write")],
+    responses=documented(401, 404),
+    summary="Delete what is under a storage key",
+)
+async def remove(
+    request: Request[Any, Any, State],
+    services: NamedDependency[Services],
+    principal: NamedDependency[Principal],
+    key: FromPath[str],
+) -> Deleted:
+    """Delete an asset by its storage key."""
+
+    def apply(conn: Connection) -> tuple[int, int]:
+        asset_id = assets.id_of_key(conn, _storage_key(request))
+        if asset_id is None:
+            raise NotFound("There is no such asset.")
+        own_row(conn, principal, asset_id)
+        return assets.delete(conn, asset_id)
+
+    count, size = await services.database.write(apply)
+    services.wake(None)
+    return Deleted(count, size)
+
+
+videos = Router("/api/v3/videos", route_handlers=[combined, clip], tags=["videos"])
+storage = [
+    Router(f"/api/{version}/storage", route_handlers=[by_key, remove], tags=["storage"])
+    for version in ("v3", "v1")
+]

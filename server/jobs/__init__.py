@@ -1,0 +1,6 @@
+"""What happens after a 202.
+
+`loop.py` runs what the rows say is to be done, `generate.py` takes a job from its prompts to its
+video, `clips.py` one clip from its prompt to a prediction's output, `save.py` an output to a
+stored asset, `process.py` a stored asset to its metadata and poster.
+"""

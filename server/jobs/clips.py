@@ -1,0 +1,386 @@
+"""One clip: from its prompt to a prediction's output, never asking for a second prediction.
+
+`submitting_at` is committed before the provider is asked, the prediction's id before anything
+waits on it. Whoever finds the first without the second (after a crash, a broken connection, a
+5xx) looks for the lost prediction; what cannot be told is left to the owner.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import structlog
+from sqlalchemy import Connection, Row
+
+from server.catalog import assets, jobs, names, tokens
+from server.errors import ReelbaseError
+from server.jobs import inputs
+from server.jobs.context import Work
+from server.jobs.save import QUIET, save
+from server.providers.base import (
+    NotSent,
+    Output,
+    Passing,
+    Prediction,
+    Provider,
+    Refused,
+    Submission,
+    Unknown,
+    Vanished,
+)
+
+log = structlog.get_logger(__name__)
+
+# Of a clip's progress, what the prediction is; storing its bytes is the rest.
+PREDICTED = 0.9
+# Seconds between look-ups: the first, the factor, the longest.
+POLL = (0.5, 1.4, 10.0)
+# How long a shutdown waits for the answer to a POST that is on its way, in seconds.
+SUBMIT_AT_SHUTDOWN = 10.0
+# Clocks differ: a lost prediction may seem older than its submission, by so many seconds.
+SKEW = 120
+
+
+class ClipEnded(Exception):
+    """The clip's row says it all: failed or canceled."""
+
+
+class ClipRun:
+    """Takes one clip as far as it goes. May be started again at any point."""
+
+    def __init__(self, work: Work, job: Row[Any], clip_id: str, nudge: asyncio.Event) -> None:
+        """`nudge` is set when something has happened outside: a webhook, a cancellation."""
+        self._work, self._job, self._id, self._nudge = work, job, clip_id, nudge
+        self._provider: Provider = work.providers[job.provider]
+        self._db = work.database
+
+    async def run(self) -> None:
+        """Go on from where the row says; returns when the clip is completed, failed, canceled."""
+        try:
+            clip = await self._clip()
+            if clip.status in ("queued", "submitting", "processing"):
+                async with self._work.slot(self._job.provider):
+                    await self._predict()
+            clip = await self._clip()
+            if clip.status == "storing":
+                await self._store(clip)
+        except ClipEnded:
+            return
+        except ReelbaseError as error:
+            await self._fail(error.code, error.detail, ended=True)
+
+    async def _predict(self) -> None:
+        clip = await self._clip()
+        prediction_id: str | None = clip.prediction_id
+        handles: Mapping[str, str] = clip.handles or {}
+        if prediction_id is None:
+            prediction = (
+                await self._find_lost(clip) if clip.submitting_at is not None else None
+            ) or await self._submit(clip)
+            prediction_id, handles = prediction.id, prediction.handles
+        await self._follow(prediction_id, handles)
+
+    async def _submit(self, clip: Row[Any]) -> Prediction:
+        """Ask for the prediction: once, and as often as it surely did not arrive."""
+        wait = 1.0
+        # Fails before anything is paid when the input cannot be made.
+        given = await inputs.build(self._work, self._job, clip)
+        while True:
+            await self._check_canceled()
+            # Neither a shutdown nor a cancellation tears the POST from the commit of its answer.
+            attempt = asyncio.ensure_future(self._submit_once(given))
+            try:
+                return await asyncio.shield(attempt)
+            except NotSent as error:
+                log.info("not sent, will try again", clip=self._id, reason=error.detail)
+                await self._pause(error.retry_after or wait)
+                wait = min(wait * 2, 60.0)
+            except asyncio.CancelledError:
+                await asyncio.wait([attempt], timeout=SUBMIT_AT_SHUTDOWN)
+                attempt.cancel()
+                raise
+
+    async def _submit_once(self, given: dict[str, Any]) -> Prediction:
+        nonce = secrets.token_urlsafe(16)
+
+        def begin(conn: Connection) -> None:
+            jobs.change_clip(
+                conn,
+                self._id,
+                status="submitting",
+                submitting_at=self._work.clock(),
+                nonce=nonce,
+            )
+
+        await self._db.write(begin)
+        try:
+            prediction = await self._provider.submit(
+                Submission(model=self._job.model, input=given, webhook_url=None)
+            )
+        except NotSent:
+            await self._set(status="queued", submitting_at=None, nonce=None)
+            raise
+        except Refused as error:
+            await self._fail(error.code, error.detail, ended=True)
+            raise ClipEnded from None
+        except Unknown as error:
+            log.warning("submission unknown", clip=self._id, reason=error.detail)
+            found = await self._find_lost(await self._clip())
+            if found is None:
+                return await self._submit_once(given)
+            return found
+        await self._own(prediction)
+        return prediction
+
+    async def _own(self, prediction: Prediction) -> None:
+        """Commit a prediction's id: from here on it is only ever looked up."""
+
+        def apply(conn: Connection) -> None:
+            clip = jobs.get_clip(conn, self._id)
+            jobs.change_clip(
+                conn,
+                self._id,
+                status="processing",
+                prediction_id=prediction.id,
+                handles=dict(prediction.handles),
+                attempts=clip.attempts + 1,
+            )
+
+        await self._db.write(apply)
+
+    async def _find_lost(self, clip: Row[Any]) -> Prediction | None:
+        """The prediction of a submission that was never answered.
+
+        None when the provider, which lists reliably, surely has none: then it may be asked
+        again. When that cannot be told the clip fails with `submission_unknown`.
+        """
+        since = clip.submitting_at - timedelta(seconds=SKEW)
+        deadline = clip.submitting_at + timedelta(seconds=self._work.submission_grace)
+        wait = 0.5
+        while True:
+            await self._check_canceled()
+            try:
+                recent = await self._provider.recent(since)
+            except Passing as error:
+                await self._pause(error.retry_after or wait)
+                wait = min(wait * 2, 30.0)
+                continue
+            found = await self._match(clip, recent)
+            if len(found) == 1:
+                log.info("lost prediction found", clip=self._id, prediction=found[0].id)
+                await self._own(found[0])
+                return found[0]
+            if len(found) > 1:
+                await self._unknown("several predictions may be this clip's")
+            if not self._provider.lists_reliably:
+                await self._unknown("this provider does not tell what it has")
+            if self._work.clock() >= deadline:
+                return None
+            await self._pause(wait)
+            wait = min(wait * 2, 5.0)
+
+    async def _match(self, clip: Row[Any], recent: list[Prediction]) -> list[Prediction]:
+        """The predictions that can only be this clip's, or could be."""
+        owned = await self._db.read(jobs.owned_predictions, self._job.provider)
+        free = [one for one in recent if one.id not in owned]
+        mine = await self._db.read(tokens.of_clip, self._id)
+        if mine:
+            # Its input has a token that no other prediction was ever given.
+            return [one for one in free if mine & self._tokens_in(one.input)]
+        return [
+            one
+            for one in free
+            if _same_model(one.model, self._job.model)
+            and one.input is not None
+            and one.input.get("prompt") == clip.prompt
+        ]
+
+    def _tokens_in(self, value: Any) -> set[str]:
+        """The tokens of ours that stand in URLs anywhere in a prediction's input, by id."""
+        if isinstance(value, str):
+            found = parse_qs(urlsplit(value).query).get("token", [])
+            ids = (self._work.tokens.token_id(text) for text in found)
+            return {one for one in ids if one is not None}
+        if isinstance(value, Mapping):
+            value = list(value.values())
+        if isinstance(value, list):
+            return set().union(*(self._tokens_in(one) for one in value))
+        return set()
+
+    async def _unknown(self, why: str) -> None:
+        await self._fail(
+            "submission_unknown",
+            f"The provider was asked but its answer was lost, and {why}. Look at the account "
+            "there: a retry asks for a new prediction, which may be paid twice.",
+            ended=True,
+        )
+        raise ClipEnded
+
+    async def _follow(self, prediction_id: str, handles: Mapping[str, str]) -> None:
+        """Look the prediction up until it has ended."""
+        wait, factor, longest = POLL
+        shown = -1.0
+        while True:
+            await self._check_canceled(prediction_id, handles)
+            try:
+                prediction = await self._provider.look_up(
+                    prediction_id, model=self._job.model, handles=handles
+                )
+            except Passing as error:
+                await self._pause(error.retry_after or wait)
+                wait = min(wait * factor, longest)
+                continue
+            except Vanished as error:
+                await self._fail(error.code, error.detail, ended=True)
+                raise ClipEnded from None
+            if prediction.status == "succeeded":
+                await self._succeeded(prediction)
+                return
+            if prediction.status in ("failed", "canceled"):
+                await self._lost(prediction)
+            progress = PREDICTED * (prediction.progress or 0.0)
+            if progress > shown:
+                shown = progress
+                await self._set_pending(progress=progress)
+            await self._pause(wait)
+            wait = min(wait * factor, longest)
+
+    async def _lost(self, prediction: Prediction) -> None:
+        if prediction.status == "canceled":
+            await self._set(
+                status="canceled",
+                prediction_ended=True,
+                error_code="canceled",
+                error_message=prediction.error_message or "The prediction was canceled.",
+            )
+        else:
+            await self._fail(
+                prediction.error_code or "prediction_failed",
+                prediction.error_message or "The provider does not say why.",
+                ended=True,
+                cost=prediction.cost,
+                seconds=prediction.seconds,
+            )
+        raise ClipEnded
+
+    async def _succeeded(self, prediction: Prediction) -> None:
+        """Commit where the output is, and the asset that it will be."""
+        if not prediction.outputs:
+            await self._fail("no_output", "The prediction succeeded without a file.", ended=True)
+            raise ClipEnded
+        output: Output = prediction.outputs[0]
+
+        def apply(conn: Connection) -> None:
+            clip = jobs.get_clip(conn, self._id)
+            if clip.asset_id is not None:
+                return
+            asset_id = assets.insert_asset(
+                conn,
+                user_id=self._job.user_id,
+                project_id=self._job.project_id,
+                scene_id=self._job.scene_id,
+                job_id=self._job.id,
+                role="clip",
+                kind="video",
+                filename=names.safe_filename(_title(clip.prompt), extension="mp4"),
+                content_type="video/mp4",
+                source_url=output.url,
+                source_expires_at=output.expires_at,
+                prompt=clip.prompt,
+                now=self._work.clock(),
+            )
+            jobs.change_clip(
+                conn,
+                self._id,
+                status="storing",
+                progress=PREDICTED,
+                asset_id=asset_id,
+                output_url=output.url,
+                output_expires_at=output.expires_at,
+                cost=prediction.cost,
+                seconds=prediction.seconds,
+            )
+
+        await self._db.write(apply)
+
+    async def _store(self, clip: Row[Any]) -> None:
+        """Store the output; the clip is completed even when that fails for now."""
+        shown = 0
+
+        def report(done: int, total: int | None) -> None:
+            nonlocal shown
+            # Shown every few MiB: a commit for each piece would keep the writer busy.
+            if total and done - shown >= 4 * 1024 * 1024:
+                shown = done
+                progress = PREDICTED + (1 - PREDICTED) * done / total
+                self._background(self._set_pending(progress=progress))
+
+        await save(self._work, clip.asset_id, quiet=QUIET, report=report)
+        await self._set(status="completed", progress=1.0)
+
+    def _background(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _check_canceled(
+        self, prediction_id: str | None = None, handles: Mapping[str, str] | None = None
+    ) -> None:
+        job = await self._db.read(jobs.get, self._job.id)
+        if job is None:
+            raise ClipEnded
+        if not job.cancel_requested:
+            return
+        if prediction_id is not None:
+            try:
+                await self._provider.cancel(
+                    prediction_id, model=self._job.model, handles=handles or {}
+                )
+            except (Passing, Vanished) as error:
+                log.info("provider did not cancel", clip=self._id, reason=error.detail)
+        await self._set(
+            status="canceled",
+            prediction_ended=True,
+            error_code="canceled",
+            error_message="The job was canceled.",
+        )
+        raise ClipEnded
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, or until something happens."""
+        self._nudge.clear()
+        try:
+            await asyncio.wait_for(self._nudge.wait(), seconds)
+        except TimeoutError:
+            pass
+
+    async def _clip(self) -> Row[Any]:
+        return await self._db.read(jobs.get_clip, self._id)
+
+    async def _set(self, **values: Any) -> None:
+        await self._db.write(jobs.change_clip, self._id, **values)
+
+    async def _set_pending(self, **values: Any) -> None:
+        await self._db.write_pending(jobs.change_clip, self._id, **values)
+
+    async def _fail(self, code: str, message: str, *, ended: bool, **values: Any) -> None:
+        log.warning("clip failed", clip=self._id, code=code)
+        await self._set(
+            status="failed",
+            prediction_ended=ended,
+            error_code=code,
+            error_message=message,
+            **values,
+        )
+
+
+def _same_model(theirs: str | None, ours: str) -> bool:
+    return theirs is not None and theirs.partition(":")[0] == ours.partition(":")[0]
+
+
+def _title(prompt: str) -> str:
+    """The beginning of a prompt, as the name of a file."""
+    words = " ".join(prompt.split())
+    return words if len(words) <= 60 else words[:60].rpartition(" ")[0] or words[:60]

@@ -1,0 +1,54 @@
+"""What jobs work with, put together once in `server/app.py`."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+
+from server.blobs.store import BlobStore
+from server.blobs.volume import Volume
+from server.db import Database
+from server.media import Media, Source
+from server.providers.base import Provider
+from server.tokens import Tokens
+
+
+@dataclass
+class Work:
+    """The parts that jobs use; values, not settings."""
+
+    database: Database
+    blobs: BlobStore
+    volume: Volume
+    media: Media
+    tokens: Tokens
+    # A guarded client: outputs come from hosts that a provider names.
+    client: httpx.AsyncClient
+    providers: Mapping[str, Provider]
+    # Where a provider reaches us, by its name; None where it cannot.
+    asset_base: Mapping[str, str | None]
+    # A folder on the volume for files that live as long as one step; emptied at start.
+    folder: Path
+    clock: Callable[[], datetime]
+    wake: Callable[[str | None], None]
+    submission_grace: float
+    max_output_bytes: int
+    # Predictions at a time, by provider.
+    slots: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+    max_active_predictions: int = 8
+
+    def source(self, blob_id: int, size: int) -> Source:
+        """A blob as the media process reads it."""
+
+        async def read(start: int, stop: int) -> bytes:
+            pieces = [piece async for piece in self.blobs.read(blob_id, start, stop)]
+            return b"".join(pieces)
+
+        return Source(size=size, read=read)
+
+    def slot(self, provider: str) -> asyncio.Semaphore:
+        """What limits how many predictions of a provider run at a time."""
+        return self.slots.setdefault(provider, asyncio.Semaphore(self.max_active_predictions))

@@ -1,0 +1,125 @@
+"""A generate job: its clips side by side, then the video that they make together."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from sqlalchemy import Connection, Row
+
+from server.catalog import assets, jobs, tokens
+from server.jobs.clips import ClipRun
+from server.jobs.context import Work
+from server.jobs.save import read_file
+from server.library import intake
+from server.media import MediaError
+
+log = structlog.get_logger(__name__)
+
+
+async def run(work: Work, job_id: str, nudge: asyncio.Event) -> None:
+    """Take a job as far as it goes now. May be started again at any point."""
+
+    def begin(conn: Connection) -> tuple[Row[Any], list[Row[Any]]] | None:
+        job = jobs.get(conn, job_id)
+        if job is None or job.status not in jobs.ACTIVE:
+            return None
+        if job.status == "queued":
+            jobs.change(
+                conn, job_id, status="processing", started_at=job.started_at or work.clock()
+            )
+        return job, jobs.clips_of(conn, [job_id])
+
+    begun = await work.database.write(begin)
+    if begun is None:
+        return
+    job, clips = begun
+    async with asyncio.TaskGroup() as group:
+        for clip in clips:
+            if clip.status not in jobs.ENDED:
+                group.create_task(ClipRun(work, job, clip.id, nudge).run())
+    await _conclude(work, job_id)
+
+
+async def _conclude(work: Work, job_id: str) -> None:
+    """Say how the job ended, once all clips have; combine them first if that is asked for."""
+
+    def judge(conn: Connection) -> list[Row[Any]] | None:
+        job = jobs.get(conn, job_id)
+        if job is None or job.status in jobs.ENDED:
+            return None
+        clips = jobs.clips_of(conn, [job_id])
+        failed = [clip for clip in clips if clip.status == "failed"]
+        if job.cancel_requested or any(clip.status == "canceled" for clip in clips):
+            _end(conn, work, job_id, "canceled", "canceled", "The job was canceled.")
+        elif failed:
+            _end(conn, work, job_id, "failed", *_reason(clips, failed))
+        elif job.combine and len(clips) > 1:
+            made = {row.id: row for row in assets.of_job(conn, [job_id])}
+            if any(row.role == "combined" for row in made.values()):
+                _end(conn, work, job_id, "completed", None, None)
+                return None
+            jobs.change(conn, job_id, status="storing")
+            rows = [made[clip.asset_id] for clip in clips if clip.asset_id in made]
+            if len(rows) == len(clips) and all(row.storage_state == "stored" for row in rows):
+                return rows
+            # Not yet: the job goes on when the last of its clips is stored.
+        else:
+            _end(conn, work, job_id, "completed", None, None)
+        return None
+
+    parts = await work.database.write(judge)
+    if parts is not None:
+        await _combine(work, job_id, parts)
+
+
+async def _combine(work: Work, job_id: str, parts: list[Row[Any]]) -> None:
+    """Join stored clips into one video."""
+    path = work.folder / f"{uuid4().hex}.mp4"
+    sources = [work.source(part.blob_id, part.size) for part in parts]
+
+    def apply(conn: Connection, incoming: intake.Incoming) -> None:
+        job = jobs.get(conn, job_id)
+        if job is None or job.status in jobs.ENDED:
+            return
+        intake.take_in(
+            conn,
+            incoming,
+            user_id=job.user_id,
+            project_id=job.project_id,
+            scene_id=job.scene_id,
+            role="combined",
+            filename=f"{parts[0].filename.rpartition('.')[0]}-combined",
+            now=work.clock(),
+            job_id=job_id,
+            prompt="\n".join(part.prompt or "" for part in parts),
+        )
+        _end(conn, work, job_id, "completed", None, None)
+
+    try:
+        await work.media.concat(sources, path)
+        async with intake.receive(work.blobs, read_file(path)) as incoming:
+            await work.database.write(apply, incoming)
+    except MediaError as error:
+        message = f"The clips are stored, but could not be joined: {error.detail}"
+        await work.database.write(
+            lambda conn: _end(conn, work, job_id, "failed", "combine_failed", message)
+        )
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _reason(clips: list[Row[Any]], failed: list[Row[Any]]) -> tuple[str, str]:
+    if len(clips) == 1:
+        return failed[0].error_code, failed[0].error_message
+    told = "; ".join(f"{clip.filename}: {clip.error_message}" for clip in failed)
+    return "clips_failed", f"{len(failed)} of {len(clips)} clips failed. {told}"
+
+
+def _end(
+    conn: Connection, work: Work, job_id: str, status: str, code: str | None, message: str | None
+) -> None:
+    now = work.clock()
+    jobs.change(conn, job_id, status=status, error_code=code, error_message=message, ended_at=now)
+    # What was lent to the provider is not needed any more.
+    tokens.revoke_of_clips(conn, [clip.id for clip in jobs.clips_of(conn, [job_id])], now)

@@ -1,0 +1,1 @@
+"""What touches several nouns in one transaction: taking bytes in, giving space back."""

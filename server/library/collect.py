@@ -1,0 +1,48 @@
+"""Giving space back: what dead processes left half-written, and blobs that nobody has."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+from server.blobs import rows
+from server.blobs.locks import is_alive
+from server.blobs.store import BlobStore
+from server.blobs.volume import Volume
+from server.catalog import assets
+from server.db import Database
+
+# Pages that one step of the vacuum gives back: some 30 ms of the writer's time.
+VACUUM_PAGES = 64
+
+
+async def sweep_unfinished(database: Database, locks: Path, writer: str) -> int:
+    """Discard open blobs whose writing process is dead; how many there were.
+
+    `locks` is the folder of lock files, `writer` the one of this process.
+    """
+    unfinished = await database.read(rows.unfinished, datetime.now(UTC))
+    lost = [
+        number
+        for number, owner in unfinished
+        if owner != writer and not await asyncio.to_thread(is_alive, locks / owner)
+    ]
+    for number in lost:
+        await database.write(rows.discard, number)
+    return len(lost)
+
+
+async def collect(database: Database, store: BlobStore, volume: Volume) -> int:
+    """Delete what nothing refers to and shrink the file, in small steps; blobs collected."""
+    if await database.read(assets.has_orphaned_blobs):
+        await database.write(assets.bury_orphaned_blobs)
+    dead = await database.read(rows.dead)
+    for number in dead:
+        await store.delete(number)
+    if dead:
+        before, free = None, await database.vacuum(VACUUM_PAGES)
+        # Stops when others free pages as fast as we give them back: the next round goes on.
+        while free and (before is None or free < before):
+            await asyncio.sleep(0.03)
+            before, free = free, await database.vacuum(VACUUM_PAGES)
+    volume.keep()
+    return len(dead)

@@ -1,0 +1,96 @@
+"""Taking bytes in: from a finished blob to an asset that can be served."""
+
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from server.blobs.store import BlobStore, Sealed
+from server.catalog import assets, names
+from server.media import sniff
+
+HEAD = 8192
+
+
+@dataclass
+class Incoming:
+    """Bytes that have come in and belong to nothing yet."""
+
+    blob_id: int
+    sealed: Sealed
+    head: bytes
+
+    @property
+    def content_type(self) -> str:
+        """What the bytes are, whatever the sender said."""
+        return sniff.content_type(self.head)
+
+
+@dataclass
+class _Head:
+    data: bytearray = field(default_factory=bytearray)
+
+    async def watch(self, stream: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+        async for piece in stream:
+            if len(self.data) < HEAD:
+                self.data += piece[: HEAD - len(self.data)]
+            yield piece
+
+
+@asynccontextmanager
+async def receive(store: BlobStore, stream: AsyncIterable[bytes]) -> AsyncIterator[Incoming]:
+    """Write a stream into a blob and hand it over; what nobody publishes is discarded."""
+    blob_id = await store.create()
+    try:
+        head = _Head()
+        await store.append(blob_id, 0, head.watch(stream))
+        yield Incoming(blob_id, await store.seal(blob_id), bytes(head.data))
+    finally:
+        # Leaves a published blob alone.
+        await store.discard(blob_id)
+
+
+def take_in(
+    conn: Connection,
+    incoming: Incoming,
+    *,
+    user_id: str,
+    project_id: str,
+    scene_id: str | None,
+    role: str,
+    filename: str,
+    now: datetime,
+    **columns: Any,
+) -> str:
+    """A new asset with these bytes; its id. One transaction makes both visible."""
+    content_type = incoming.content_type
+    kind = sniff.kind(content_type)
+    asset_id = assets.insert_asset(
+        conn,
+        user_id=user_id,
+        project_id=project_id,
+        scene_id=scene_id,
+        role=role,
+        kind=kind,
+        filename=names.safe_filename(filename, extension=extension(content_type)),
+        content_type=content_type,
+        now=now,
+        **{"processing_state": "done" if kind == "other" else "waiting", **columns},
+    )
+    assets.attach_blob(conn, asset_id, incoming.blob_id, incoming.sealed, now=now)
+    return asset_id
+
+
+async def whole(data: bytes) -> AsyncIterator[bytes]:
+    """Bytes that are in memory already, as a stream."""
+    yield data
+
+
+def extension(content_type: str) -> str | None:
+    """The extension that a file name must have; None where it may be anything."""
+    if content_type == "application/octet-stream":
+        return None
+    return sniff.extension(content_type)

@@ -1,0 +1,173 @@
+"""What happens before the first request, and after the last: lock, migrate, keys, uvicorn."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+import uvicorn
+from sqlalchemy import Connection
+
+from server.app import create_app
+from server.blobs.locks import Locked, LockFile
+from server.catalog import keys, users
+from server.egress import authority
+from server.errors import ReelbaseError
+from server.migrate import migrate, open_existing
+from server.settings import Settings, write_private
+
+log = structlog.get_logger(__name__)
+
+KEY_FILE = "bootstrap-key"
+LINK_LIFETIME = timedelta(minutes=15)
+
+
+class StartError(ReelbaseError):
+    """The service cannot start here; the words say what to change."""
+
+    code = "cannot_start"
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT. Raises StartError and SchemaError."""
+    _check_volume(settings)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"The data folder {settings.data_dir} cannot be made: {error}") from None
+    with _locks(settings.data_dir) as writer, _listen(host, port) as listener:
+        migrate(settings.database)
+        # What a step was writing when the process ended is of no use to anybody.
+        shutil.rmtree(settings.data_dir / "work", ignore_errors=True)
+        (settings.data_dir / "work").mkdir()
+        address, bound = listener.getsockname()[:2]
+        reached = "127.0.0.1" if address in ("0.0.0.0", "::") else address  # noqa: S104
+        url = settings.outside_url or f"http://{reached}:{bound}"
+        _first_keys(settings, url)
+        config = uvicorn.Config(
+            create_app(settings, writer=writer, local=(reached, bound)),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            lifespan="on",
+            timeout_keep_alive=75,
+            # Without it uvicorn waits for the last viewer of the longest video.
+            timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds)),
+        )
+        log.info(
+            "listening",
+            url=url,
+            local=f"http://{authority(reached, bound)}",
+            data=str(settings.data_dir),
+        )
+        server = uvicorn.Server(config)
+        server.run(sockets=[listener])
+        if not server.started:
+            raise StartError("The service did not start; the log says why.")
+
+
+def _check_volume(settings: Settings) -> None:
+    """On Fly.io all that is not on a volume is gone at the next deploy."""
+    if not settings.fly_app_name:
+        return
+    folder = settings.data_dir.resolve()
+    while not folder.exists():
+        folder = folder.parent
+    if folder.stat().st_dev == Path("/").stat().st_dev:
+        raise StartError(
+            f"{settings.data_dir} is not on a mounted volume: everything in it would be lost at "
+            "the next deploy. Mount a volume there ([mounts] in fly.toml) or set "
+            "REELBASE_DATA_DIR to where it is mounted."
+        )
+
+
+@contextlib.contextmanager
+def _locks(folder: Path) -> Iterator[str]:
+    """Hold the folder, and a lock for the blobs that this process writes; the latter's name."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(LockFile(folder / "serve.lock"))
+        except Locked:
+            raise StartError(
+                f"Another server is running on {folder.resolve()}. Stop it first, or give this "
+                "one a folder of its own (--data-dir)."
+            ) from None
+        writer = f"serve-{os.getpid()}-{secrets.token_hex(4)}"
+        lock = LockFile(folder / "locks" / writer)
+        stack.enter_context(lock)
+        stack.callback(lock.path.unlink, missing_ok=True)
+        yield writer
+
+
+@contextlib.contextmanager
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
+    """A listening socket: bound before anything else begins, so that a taken port is found out."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise StartError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+        yield listener
+
+
+def _first_keys(settings: Settings, url: str) -> None:
+    """See to it that there is an admin with a key, and tell a terminal how to sign in."""
+    now = datetime.now(UTC)
+    terminal = sys.stderr.isatty()
+    engine = open_existing(settings.database)
+    try:
+        with engine.begin() as conn:
+            admin = users.first_admin(conn)
+            if admin is None:
+                admin_id = users.create(conn, "admin", is_admin=True, now=now)
+                if settings.bootstrap_key is None:
+                    _show_key(conn, settings, admin_id, terminal, now)
+            else:
+                admin_id = admin.id
+            if settings.bootstrap_key is not None:
+                _accept(conn, admin_id, settings.bootstrap_key, now)
+            if terminal:
+                _show_link(conn, admin_id, url, now)
+    finally:
+        engine.dispose()
+
+
+def _show_key(
+    conn: Connection, settings: Settings, admin_id: str, terminal: bool, now: datetime
+) -> None:
+    """Make the first key: shown on a terminal, else put into a file; never into a log."""
+    _, key = keys.create(conn, admin_id, "first key", scopes=keys.SCOPES, now=now)
+    if terminal:
+        sys.stderr.write(f"\n  Your admin API key, shown this once:\n\n    {key}\n\n")
+    else:
+        path = settings.data_dir / KEY_FILE
+        write_private(path, key + "\n")
+        log.info("first admin API key written: read it and delete the file", file=str(path))
+
+
+def _accept(conn: Connection, admin_id: str, secret: str, now: datetime) -> None:
+    """Make REELBASE_BOOTSTRAP_KEY good; one that was revoked stays revoked."""
+    if keys.by_hash(conn, keys.digest(secret)) is None:
+        keys.create(conn, admin_id, "bootstrap", scopes=keys.SCOPES, now=now, secret=secret)
+
+
+def _show_link(conn: Connection, admin_id: str, url: str, now: datetime) -> None:
+    """Print a link that signs the operator in, once and soon."""
+    good = [
+        row
+        for row in keys.list_keys(conn, admin_id)
+        if row.revoked_at is None and (row.expires_at is None or row.expires_at > now)
+    ]
+    if good:
+        secret = keys.make_link(conn, good[0].id, now, LINK_LIFETIME)
+        # In the fragment: it reaches no server, no log, no Referer.
+        sys.stderr.write(f"  Open {url}/#signin={secret}\n  (once, within 15 minutes)\n\n")

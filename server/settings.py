@@ -1,0 +1,89 @@
+"""Settings: read from the environment, here and nowhere else. The table is in docs/settings.md."""
+
+import os
+import secrets
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from server.errors import Invalid
+
+SECRET_FILE = "secret-key"  # noqa: S105
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default. Names in the environment begin with `REELBASE_`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="REELBASE_", env_ignore_empty=True, frozen=True, hide_input_in_errors=True
+    )
+
+    data_dir: Path = Path("./data")
+    public_url: str | None = None
+    secret_key: str | None = Field(default=None, repr=False)
+    bootstrap_key: str | None = Field(default=None, repr=False, min_length=16)
+    cors_origins: str = ""
+    allow_private_urls: str = ""
+    min_free_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
+    max_upload_bytes: int = Field(default=100 * 1024**3, gt=0)
+    max_active_predictions: int = Field(default=8, gt=0)
+    submission_grace: float = Field(default=60.0, ge=0)
+    shutdown_seconds: float = Field(default=20.0, gt=0)
+    media_hosts: str = "replicate.delivery *.replicate.delivery fal.media *.fal.media"
+    log_format: str = Field(default="auto", pattern="^(auto|json|text)$")
+
+    replicate_api_token: str | None = Field(
+        default=None, repr=False, validation_alias="REPLICATE_API_TOKEN"
+    )
+    replicate_base_url: str = Field(
+        default="https://api.replicate.com", validation_alias="REPLICATE_BASE_URL"
+    )
+    fal_key: str | None = Field(default=None, repr=False, validation_alias="FAL_KEY")
+    fal_queue_url: str = Field(default="https://queue.fal.run", validation_alias="FAL_QUEUE_URL")
+    fly_app_name: str | None = Field(default=None, validation_alias=AliasChoices("FLY_APP_NAME"))
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.data_dir / "reelbase.db"
+
+    @property
+    def outside_url(self) -> str | None:
+        """How the outside reaches us, without a slash at the end; None when nobody has said."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        return f"https://{self.fly_app_name}.fly.dev" if self.fly_app_name else None
+
+    def secret_keys(self) -> list[str]:
+        """The signing keys, newest first; one is made and kept beside the data if none is set."""
+        if self.secret_key:
+            return [key.strip() for key in self.secret_key.split(",") if key.strip()]
+        path = self.data_dir / SECRET_FILE
+        try:
+            return [path.read_text().strip()]
+        except FileNotFoundError:
+            write_private(path, secrets.token_urlsafe(48) + "\n")
+            return [path.read_text().strip()]
+
+
+def load(**overrides: object) -> Settings:
+    """The settings of this environment. Raises Invalid, naming each variable that is wrong."""
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{_variable(str(issue['loc'][0]))}: {issue['msg']}" for issue in error.errors()
+        )
+        raise Invalid(f"Settings that cannot be used: {wrong}", code="bad_settings") from None
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, and that was never readable by others."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+
+
+def _variable(field: str) -> str:
+    return field if field.isupper() else f"REELBASE_{field.upper()}"

@@ -1,0 +1,137 @@
+"""How tests tell a fake what to do wrong, and what a fake remembers."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Fault:
+    """A misbehaviour of one endpoint, for the next `times` requests whose text has `matching`.
+
+    `status` answers an error instead (with `retry_after`), `drop` closes the connection; both
+    before anything was done or, with `made`, after. `delay` seconds pass first (with `made`:
+    after). `garbage` answers 200 with what is no JSON. `cut` and `slow` are for downloads:
+    close after so many bytes, send so many bytes per second.
+    """
+
+    where: str
+    status: int | None = None
+    retry_after: float | None = None
+    drop: bool = False
+    made: bool = False
+    delay: float = 0.0
+    garbage: bool = False
+    cut: int | None = None
+    slow: float | None = None
+    matching: str = ""
+    times: int = 1
+
+
+@dataclass
+class Outcome:
+    """How predictions end whose prompt has `matching`: an error code, `canceled`, `aborted`."""
+
+    error: str
+    matching: str = ""
+    times: int = 1
+
+
+@dataclass
+class Hooks:
+    """How webhooks are delivered: may be changed at any time."""
+
+    deliver: bool = True
+    repeat: int = 1  # each event so many times
+    reorder: bool = False  # `start` only after `completed`
+    delay: float = 0.0  # seconds before each
+    omit: set[str] = field(default_factory=set)  # events that are never sent
+    retries: int = 5  # of `completed`, when it is not answered with 2xx
+    retry_wait: float = 0.2
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A webhook that was sent; `status` is the answer's, 0 when there was none."""
+
+    prediction_id: str
+    event: str
+    message_id: str
+    status: int
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """An input file that a fake model asked for; `status` 0: no connection."""
+
+    url: str
+    head_status: int
+    status: int
+    size: int
+    sha256: str
+    content_type: str
+
+
+@dataclass
+class Made:
+    """A prediction of a fake."""
+
+    id: str
+    model: str
+    input: dict[str, Any]
+    webhook: str | None
+    version: str = "hidden"
+    events: tuple[str, ...] = ()
+    status: str = "starting"
+    logs: str = ""
+    error: str | None = None
+    clip: bytes = b""
+    url_token: str = ""
+    created_at: float = field(default_factory=time.time)
+    started_at: float | None = None
+    completed_at: float | None = None
+    removed: bool = False
+
+    @property
+    def prompt(self) -> str:
+        """The prompt, by which tests tell clips apart."""
+        return str(self.input.get("prompt", ""))
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not change any more."""
+        return self.completed_at is not None
+
+
+class Script:
+    """Faults and outcomes in the order in which they were asked for. Used on the fake's loop."""
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+        self.outcomes: list[Outcome] = []
+
+    def fault(self, where: str, text: str) -> Fault:
+        """The next fault for an endpoint; one that does nothing when none is due."""
+        for fault in self.faults:
+            if fault.where == where and fault.times > 0 and fault.matching in text:
+                fault.times -= 1
+                return fault
+        return Fault(where)
+
+    def outcome(self, prompt: str) -> str | None:
+        """The error with which a prediction is to end; None: it succeeds."""
+        for outcome in self.outcomes:
+            if outcome.times > 0 and outcome.matching in prompt:
+                outcome.times -= 1
+                return outcome.error
+        return None
+
+
+async def until(condition: Callable[[], Any], timeout: float = 10.0) -> None:
+    """Wait for a condition to hold; AssertionError when it does not in time."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        await asyncio.sleep(0.01)

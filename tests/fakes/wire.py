@@ -1,0 +1,174 @@
+"""A small real HTTP server in a thread, which can misbehave as no framework would let it.
+
+Handlers run on the server's own event loop, in its own thread: it answers a service in the same
+process, in a child process, and a synchronous test alike.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import h11
+
+
+@dataclass(frozen=True)
+class Request:
+    """What came: `path` is decoded by nobody, `headers` have lower-case names."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+    at: float = field(default_factory=time.time)
+
+
+@dataclass
+class Reply:
+    """What goes back. `slow`: bytes per second; `cut`: close after so many bytes of the body."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    slow: float | None = None
+    cut: int | None = None
+
+
+class Drop(Exception):
+    """Raised by a handler to close the connection without an answer."""
+
+
+Handler = Callable[[Request], Awaitable[Reply]]
+
+
+class Wire:
+    """An event loop in a thread, with HTTP servers on it. A context manager in the fakes."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._servers: list[asyncio.Server] = []
+        self._connections: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any], timeout: float = 10.0) -> Any:
+        """Run on the loop from another thread, and wait for the result."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout)
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        """Call on the loop from another thread, and wait for the result."""
+
+        async def calling() -> Any:
+            return function()
+
+        return self.run(calling())
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Start a task; on the loop only. It is cancelled at the end."""
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def listen(self, handler: Handler, port: int = 0) -> int:
+        """Serve on loopback; the port."""
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._connections.add(task)
+            try:
+                await _converse(handler, reader, writer)
+            except (Drop, ConnectionError, h11.RemoteProtocolError, asyncio.CancelledError):
+                writer.transport.abort()
+            finally:
+                writer.close()
+                self._connections.discard(task)
+
+        server = self.run(asyncio.start_server(serve, "127.0.0.1", port))
+        self._servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    def close(self) -> None:
+        """Stop serving, end every connection and task, and the thread."""
+
+        async def ending() -> None:
+            for server in self._servers:
+                server.close()
+            tasks = [*self._connections, *self._tasks]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)
+
+        self.run(ending())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+
+
+async def _converse(
+    handler: Handler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Answer requests on one connection until it closes."""
+    connection = h11.Connection(h11.SERVER)
+    while True:
+        request = await _read(connection, reader)
+        if request is None:
+            return
+        reply = await handler(request)
+        headers = {"date": "Sat, 21 Nov 2026 08:00:00 GMT", "content-length": str(len(reply.body))}
+        head = h11.Response(
+            status_code=reply.status,
+            headers=list({**headers, **{k.lower(): v for k, v in reply.headers.items()}}.items()),
+        )
+        writer.write(connection.send(head) or b"")
+        if request.method != "HEAD":
+            async for piece in _pieces(reply):
+                writer.write(connection.send(h11.Data(data=piece)) or b"")
+                await writer.drain()
+            if reply.cut is not None and reply.cut < len(reply.body):
+                writer.close()  # what was written goes out first: the download breaks off mid-way
+                return
+        writer.write(connection.send(h11.EndOfMessage()) or b"")
+        await writer.drain()
+        if connection.our_state is h11.MUST_CLOSE or connection.their_state is h11.MUST_CLOSE:
+            return
+        connection.start_next_cycle()
+
+
+async def _read(connection: h11.Connection, reader: asyncio.StreamReader) -> Request | None:
+    head: h11.Request | None = None
+    body = bytearray()
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(await reader.read(65536))
+        elif isinstance(event, h11.Request):
+            head = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+        elif isinstance(event, h11.EndOfMessage) and head is not None:
+            target = urlsplit(head.target.decode())
+            return Request(
+                method=head.method.decode(),
+                path=target.path,
+                query=dict(parse_qsl(target.query, keep_blank_values=True)),
+                headers={name.decode(): value.decode() for name, value in head.headers},
+                body=bytes(body),
+            )
+        else:
+            return None
+
+
+async def _pieces(reply: Reply) -> AsyncIterator[bytes]:
+    end = len(reply.body) if reply.cut is None else min(reply.cut, len(reply.body))
+    step = 65536 if reply.slow is None else max(1, int(reply.slow / 20))
+    for start in range(0, end, step):
+        yield reply.body[start : min(start + step, end)]
+        if reply.slow is not None:
+            await asyncio.sleep(0.05)

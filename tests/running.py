@@ -1,0 +1,141 @@
+"""A real server in a process of its own, on a free loopback port, for tests from outside."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+T = TypeVar("T")
+KEY = "sk_bootstrap_key_of_the_tests"
+ROOT = Path(__file__).parent.parent
+
+
+class Server:
+    """Starts `reelbase serve` on a folder; may be killed and started again on the same one."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        """Further settings by their names in the environment."""
+        self.folder = folder
+        self.environment = environment
+        self.url = ""
+        self.lines: list[str] = []
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, port: int = 0) -> "Server":
+        """Start and wait until it answers."""
+        # Nothing of the surroundings: no provider's key, no proxy.
+        environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        environment |= {
+            "REELBASE_DATA_DIR": str(self.folder),
+            "REELBASE_BOOTSTRAP_KEY": KEY,
+            "REELBASE_MIN_FREE_BYTES": "0",
+            "REELBASE_LOG_FORMAT": "json",
+            "PYTHONWARNINGS": "error",
+            **self.environment,
+        }
+        command = [sys.executable, "-m", "server", "serve", "--port", str(port)]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        self.url = ""
+        threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
+        until(self._answers, timeout=30, what=lambda: f"the server to start: {self.lines[-20:]}")
+        return self
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        with process.stderr:
+            for line in process.stderr:
+                self.lines.append(line)
+                with contextlib.suppress(ValueError):
+                    entry = json.loads(line)
+                    if entry.get("event") == "listening":
+                        self.url = entry["local"]
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"the server ended: {''.join(self.lines[-20:])}")
+        if not self.url:
+            return False
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{self.url}/readyz").status_code == 200
+        return False
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+
+    def stop(self, timeout: float = 40) -> int:
+        """SIGTERM, as a deploy does; the exit status."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(timeout)
+
+    def client(self, key: str | None = KEY, **options: Any) -> httpx.Client:
+        """An HTTP client with an API key (None: with nothing)."""
+        headers = {"X-API-Key": key} if key else {}
+        return httpx.Client(
+            base_url=self.url, headers=headers, timeout=30, trust_env=False, **options
+        )
+
+    def log(self) -> list[dict[str, Any]]:
+        """What the server has logged."""
+        return [json.loads(line) for line in self.lines if line.startswith("{")]
+
+
+@contextlib.contextmanager
+def running(folder: Path, **environment: str) -> Iterator[Server]:
+    """A server for the length of a block."""
+    server = Server(folder, **environment).start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+def until(
+    condition: Callable[[], T],
+    *,
+    timeout: float = 20,
+    every: float = 0.05,
+    what: Callable[[], str] = lambda: "the condition",
+) -> T:
+    """Ask until the answer is truthy; the answer."""
+    deadline = time.monotonic() + timeout
+    while True:
+        if answer := condition():
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout} s for {what()}")
+        time.sleep(every)
+
+
+def ended(client: httpx.Client, job_id: str, timeout: float = 30) -> dict[str, Any]:
+    """A job, once it has ended."""
+    last: dict[str, Any] = {}
+
+    def check() -> dict[str, Any] | None:
+        nonlocal last
+        last = client.get(f"/api/v3/jobs/{job_id}").raise_for_status().json()
+        return last if last["status"] in ("completed", "failed", "canceled") else None
+
+    return until(check, timeout=timeout, what=lambda: f"the job to end: {last}")
