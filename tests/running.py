@@ -22,9 +22,10 @@ ROOT = Path(__file__).parent.parent
 class Server:
     """Starts `reelbase serve` on a folder; may be killed and started again on the same one."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
-        """Further settings by their names in the environment."""
+    def __init__(self, folder: Path, *prefix: str, **environment: str) -> None:
+        """A command to run it under; further settings by their names in the environment."""
         self.folder = folder
+        self.prefix = prefix
         self.environment = environment
         self.url = ""
         self.lines: list[str] = []
@@ -48,7 +49,7 @@ class Server:
             "PYTHONWARNINGS": "error",
             **self.environment,
         }
-        command = [sys.executable, "-m", "server", "serve", "--port", str(port)]
+        command = [*self.prefix, sys.executable, "-m", "server", "serve", "--port", str(port)]
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
         )
@@ -103,9 +104,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(folder: Path, **environment: str) -> Iterator[Server]:
+def running(folder: Path, *prefix: str, **environment: str) -> Iterator[Server]:
     """A server for the length of a block."""
-    server = Server(folder, **environment).start()
+    server = Server(folder, *prefix, **environment).start()
     try:
         yield server
     finally:

@@ -63,50 +63,59 @@ async def run(job: Mapping[str, Any], sources: Sequence[Source]) -> Result:
     cancelled too, the child and its group are killed and reaped before this returns.
     """
     ours, theirs = socket.socketpair()
-    try:
-        process = await asyncio.create_subprocess_exec(
-            # -B: with a limit on what may be written, a cached module could stay half written.
-            *(sys.executable, "-I", "-B", str(_CHILD)),
-            stdin=theirs.fileno(),
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=_ENVIRONMENT,
-            cwd="/",
-            start_new_session=True,
-        )
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        theirs.close()
-    try:
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
+    with ours:
+        with theirs:
+            starting = asyncio.ensure_future(_start(theirs))
+            cancelled = await _settled(starting)
+        process = starting.result()
         try:
-            return await _talk(process, reader, writer, job, sources)
+            if cancelled is not None:
+                raise cancelled
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
+            try:
+                return await _talk(process, reader, writer, job, sources)
+            finally:
+                writer.transport.abort()
         finally:
-            writer.transport.abort()
-    finally:
-        await _end(process)
+            await _end(process)
+
+
+async def _start(wire: socket.socket) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        # -B: with a limit on what may be written, a cached module could stay half written.
+        *(sys.executable, "-I", "-B", str(_CHILD)),
+        stdin=wire.fileno(),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=_ENVIRONMENT,
+        cwd="/",
+        start_new_session=True,
+    )
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill the child's group, and wait until the kernel has let go of it.
-
-    Cancelled in the meantime, it waits all the same (some milliseconds): else a zombie would
+    """Kill the child's group, and wait until the kernel has let go of it: else a zombie would
     be left, and a child that is not quite dead could write its file again.
     """
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    reaping = asyncio.ensure_future(process.wait())
-    cancelled: asyncio.CancelledError | None = None
-    while not reaping.done():
-        try:
-            await asyncio.wait({reaping})
-        except asyncio.CancelledError as error:
-            cancelled = error
+    cancelled = await _settled(asyncio.ensure_future(process.wait()))
     if cancelled is not None:
         raise cancelled
+
+
+async def _settled(future: asyncio.Future[Any]) -> asyncio.CancelledError | None:
+    """Wait until it is done, when cancelled too: what takes milliseconds and must not be left
+    half done (uvloop forgets a child whose start is cancelled). Returns that cancellation.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait({future})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    return cancelled
 
 
 async def _talk(

@@ -1,5 +1,5 @@
 """The error table, on messages as yt-dlp 2026.10 words them."""
-# ruff: noqa: E501 - a test's name says what it checks; messages are as long as they are
+# ruff: noqa: E501 - messages are as long as they are
 
 import re
 

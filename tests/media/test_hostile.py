@@ -269,6 +269,7 @@ async def test_the_child_gets_no_secrets_and_has_limits(monkeypatch: pytest.Monk
     environment = Path(f"/proc/{child}/environ").read_bytes()
     limits = Path(f"/proc/{child}/limits").read_text()
     assert os.getsid(child) == child
+    assert Path(f"/proc/{child}/oom_score_adj").read_text().strip() == "1000"
     task.cancel()
     await asyncio.wait([task])
     names = {entry.partition(b"=")[0] for entry in environment.split(b"\0") if entry}

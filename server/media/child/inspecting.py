@@ -51,6 +51,7 @@ def _inspect_media(container: InputContainer, *, still: bool) -> Result:
         facts["duration"] = inputs.duration(container)
     if stream is None or (still and len(container.streams.video) > 1):
         return facts, b""
+    stream.thread_count = 2  # each thread costs memory, and one picture needs no more
     frame = _poster_frame(container, stream)
     facts["width"], facts["height"] = inputs.display_size(stream, frame)
     if not still:

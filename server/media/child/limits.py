@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import sys
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
@@ -24,6 +25,13 @@ def die_with(parent: int) -> None:
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if os.getppid() != parent:  # it died before the kernel was asked
         os._exit(1)
+
+
+def give_way() -> None:
+    """Serving comes first: where memory or processors are short, this process loses."""
+    os.nice(5)
+    if sys.platform.startswith("linux"):
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def apply(memory: int, cpu: int, file_size: int) -> None:

@@ -18,6 +18,7 @@ def main() -> None:
     wire = Wire(socket.socket(fileno=0))
     job = wire.job()
     limits.die_with(job["parent"])
+    limits.give_way()
     limits.apply(**job["limits"])
     inputs = [
         (Remote(wire, index, entry["size"]), entry["type"])

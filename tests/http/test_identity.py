@@ -1,0 +1,175 @@
+"""Keys, scopes, sessions, CSRF."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from tests.http.conftest import code, new_user
+from tests.running import KEY, ROOT, Server
+
+
+@pytest.fixture
+def browser(server: Server) -> Iterator[httpx.Client]:
+    """A signed-in browser: a cookie, no key."""
+    with server.client(None) as made:
+        assert made.post("/api/v3/session", json={"key": KEY}).status_code == 201
+        yield made
+
+
+def command(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "server", *arguments, "--data-dir", str(server.folder)],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_a_key_counts_as_header_and_as_bearer(server: Server) -> None:
+    """X-API-Key and Authorization: Bearer, and nothing that only looks like one."""
+    with server.client(None) as client:
+        for headers in ({"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"}):
+            assert client.get("/api/v3/session", headers=headers).json()["is_admin"] is True
+        for headers in ({}, {"Authorization": f"Basic {KEY}"}, {"Authorization": "Bearer"}):
+            assert code(client.get("/api/v3/session", headers=headers)) == (401, "unauthorized")
+        wrong = client.get("/api/v3/session", headers={"X-API-Key": KEY + "x"})
+        assert code(wrong) == (401, "invalid_key")
+
+
+def test_a_key_revoked_on_the_command_line_stops_a_warm_server(server: Server) -> None:
+    """At its next request, without a restart."""
+    made = command(server, "keys", "create", "--user", "somebody", "--name", "cli", "--json")
+    assert made.returncode == 0, made.stderr
+    key = httpx.Response(200, text=made.stdout).json()
+    with server.client(key["key"]) as client:
+        assert client.get("/api/v3/assets").status_code == 200
+        done = command(server, "keys", "revoke", key["id"])
+        assert done.returncode == 0, done.stderr
+        assert code(client.get("/api/v3/assets")) == (401, "invalid_key")
+    listed = command(server, "keys", "list", "--user", "somebody").stdout
+    assert "revoked" in listed
+    assert key["key"] not in listed
+
+
+def test_commands_fail_in_a_sentence(server: Server) -> None:
+    """No traceback, a status that is not 0, nothing on stdout."""
+    for arguments in (["keys", "revoke", "key_none"], ["keys", "list", "--user", "nobody"]):
+        failed = command(server, *arguments)
+        assert failed.returncode != 0
+        assert failed.stdout == ""
+        assert "Traceback" not in failed.stderr
+        assert failed.stderr.startswith("Error: ")
+
+
+def test_keys_are_made_listed_and_revoked_over_http(server: Server, client: httpx.Client) -> None:
+    """The key is shown once; only its end is kept to know it by."""
+    made = client.post("/api/v3/keys", json={"name": "script", "scopes": ["read"]}).json()
+    listed = {one["id"]: one for one in client.get("/api/v3/keys").json()["items"]}
+    assert "key" not in listed[made["id"]]
+    assert made["key"].endswith(listed[made["id"]]["hint"].lstrip("…"))
+    with server.client(made["key"]) as reader:
+        assert reader.get("/api/v3/assets").status_code == 200
+        assert code(reader.post("/api/v3/assets", content=b"x")) == (403, "forbidden")
+        body = {"model": "sample", "clips": [{"prompt": "x"}]}
+        assert code(reader.post("/api/v3/jobs", json=body)) == (403, "forbidden")
+        assert code(reader.post("/api/v3/keys", json={"name": "more"})) == (403, "forbidden")
+        assert client.delete(f"/api/v3/keys/{made['id']}").status_code == 204
+        assert code(reader.get("/api/v3/assets")) == (401, "invalid_key")
+
+
+def test_a_key_expires(client: httpx.Client, server: Server) -> None:
+    """At its moment, also when it was warm; a moment that is past is refused."""
+    soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    made = client.post("/api/v3/keys", json={"name": "brief", "expires_at": soon}).json()
+    with server.client(made["key"]) as brief:
+        assert brief.get("/api/v3/assets").status_code == 200
+        time.sleep(1.1)
+        assert code(brief.get("/api/v3/assets")) == (401, "invalid_key")
+    past = client.post("/api/v3/keys", json={"name": "late", "expires_at": soon})
+    assert code(past) == (422, "invalid_request")
+
+
+def test_users_manage_only_themselves(server: Server, client: httpx.Client) -> None:
+    """No admin's routes, no foreign keys, no scope that one lacks."""
+    user_id, key = new_user(client, "user")
+    admin_key = client.get("/api/v3/keys").json()["items"][0]
+    with server.client(key) as user:
+        assert code(user.get("/api/v3/users")) == (403, "forbidden")
+        assert code(user.post("/api/v3/users", json={"name": "x"})) == (403, "forbidden")
+        assert {one["user_id"] for one in user.get("/api/v3/keys").json()["items"]} == {user_id}
+        assert user.delete(f"/api/v3/keys/{admin_key['id']}").status_code == 404
+        foreign = user.post("/api/v3/keys", json={"name": "x", "user_id": admin_key["user_id"]})
+        assert foreign.status_code == 404
+        more = user.post("/api/v3/keys", json={"name": "x", "scopes": ["admin"]})
+        assert code(more) == (403, "forbidden")
+
+
+def test_the_last_use_of_a_key_is_known(client: httpx.Client) -> None:
+    """Written a little later, at most once a minute."""
+    client.get("/api/v3/assets")
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        rows = client.get("/api/v3/keys").json()["items"]
+        if any(one["name"] == "bootstrap" and one["last_used_at"] for one in rows):
+            return
+        time.sleep(0.2)
+    pytest.fail("the last use was never written")
+
+
+def test_a_session_is_a_cookie_that_scripts_cannot_read(browser: httpx.Client) -> None:
+    """HttpOnly and SameSite; it stands for the key, and goes with it or by signing out."""
+    answer = browser.post("/api/v3/session", json={"key": KEY})
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=lax" in cookie
+    assert "Secure" not in cookie  # this server is reached by plain http
+    assert browser.get("/api/v3/assets").status_code == 200
+    assert browser.delete("/api/v3/session").status_code == 204
+    assert browser.get("/api/v3/assets").status_code == 401
+
+
+def test_signing_in_makes_a_new_session_each_time(browser: httpx.Client) -> None:
+    """A cookie that was planted before the sign-in is not taken over."""
+    browser.cookies.clear()
+    browser.cookies.set("reelbase_session", "chosen-by-somebody-else")
+    assert browser.get("/api/v3/assets").status_code == 401
+    browser.post("/api/v3/session", json={"key": KEY})
+    values = {cookie.value for cookie in browser.cookies.jar if cookie.domain}
+    assert "chosen-by-somebody-else" not in values - {None} or len(values) > 1
+
+
+def test_another_sites_requests_do_not_count_as_ours(browser: httpx.Client) -> None:
+    """CSRF: by Sec-Fetch-Site, by Origin where that is missing; reading is free."""
+    for headers in (
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+    ):
+        refused = browser.post("/api/v3/assets", content=b"x", headers=headers)
+        assert code(refused) == (403, "csrf_failed")
+        assert browser.get("/api/v3/assets", headers=headers).status_code == 200
+    own = {"Origin": str(browser.base_url).rstrip("/")}
+    for headers in ({"Sec-Fetch-Site": "same-origin"}, own, {}):
+        made = browser.post("/api/v3/assets", content=b"x", headers=headers)
+        assert made.status_code == 201
+    # A key is sent on purpose, whatever the page.
+    keyed = {"X-API-Key": KEY, "Sec-Fetch-Site": "cross-site"}
+    assert browser.post("/api/v3/assets", content=b"x", headers=keyed).status_code == 201
+
+
+def test_signing_in_with_a_wrong_key_says_so(server: Server) -> None:
+    """And sets no cookie."""
+    with server.client(None) as client:
+        answer = client.post("/api/v3/session", json={"key": "sk_wrong"})
+        assert code(answer) == (401, "invalid_key")
+        assert "set-cookie" not in answer.headers
+        assert code(client.post("/api/v3/session", json={"link": "x"})) == (401, "invalid_link")
