@@ -1,9 +1,9 @@
-"""The database: one writer behind a fair lock, readers that only read.
+"""The database: one writer, readers that only read, each on a thread of its own.
 
 Transactions are functions: `await db.write(fn, ...)` calls `fn(connection, ...)` inside one
-`BEGIN IMMEDIATE` transaction and commits it. As `fn` is not a coroutine it cannot wait for a
-network while it holds the writer. A cancelled caller does not tear its transaction: it runs to
-its end in a task of its own (cancelling aiosqlite in mid-statement costs the connection).
+`BEGIN IMMEDIATE` transaction, on the writer's thread, and commits it. As `fn` is not a coroutine
+it cannot wait for a network while it holds the writer, and it must touch nothing of the event
+loop's. A cancelled caller does not tear its transaction: it runs to its end.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
 
+import aiosqlite
 from sqlalchemy import (
     Connection,
     DateTime,
@@ -25,7 +26,6 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from server.errors import StorageFull
 
@@ -78,12 +78,6 @@ def create_file(path: Path) -> None:
         connection.close()
 
 
-def sqlite_url(path: Path, *, driver: str, readonly: bool = False) -> str:
-    """The SQLAlchemy URL of a file: `driver` is `pysqlite` or `aiosqlite`."""
-    mode = "&mode=ro" if readonly else ""
-    return f"sqlite+{driver}:///file:{quote(str(path))}?uri=true{mode}"
-
-
 def _prepare(engine: Engine, begin: str, *pragmas: str) -> None:
     """Give each connection its pragmas, and transactions that begin as `begin` says."""
 
@@ -115,9 +109,79 @@ def _prepare_writer(engine: Engine) -> None:
 
 def sync_engine(path: Path) -> Engine:
     """An engine for commands and migrations: same file, same rules, no event loop."""
-    engine = create_engine(sqlite_url(path, driver="pysqlite"), poolclass=StaticPool)
+    url = f"sqlite:///file:{quote(str(path))}?uri=true"
+    engine = create_engine(url, poolclass=StaticPool)
     _prepare_writer(engine)
     return engine
+
+
+class _Session:
+    """A connection with a thread of its own, on which whole transactions run.
+
+    aiosqlite crosses threads for each statement. On a busy event loop each crossing waits for
+    its turn, so that a transaction of five statements takes five turns, and the writer stands
+    idle meanwhile. Here a transaction is one call on aiosqlite's thread: one crossing.
+    """
+
+    def __init__(self, path: Path, *, readonly: bool) -> None:
+        self._path, self._readonly = path, readonly
+        self._durable = True
+
+    async def open(self) -> None:
+        mode = "ro" if self._readonly else "rw"
+        self._thread = aiosqlite.connect(
+            f"file:{quote(str(self._path))}?mode={mode}", uri=True, isolation_level=None
+        )
+        await self._thread
+        await self._call(self._connect)
+
+    async def close(self) -> None:
+        await self._call(lambda: self._connection.close())
+        await self._thread.close()
+
+    async def transact(self, fn: Callable[[Connection], T], *, durable: bool = True) -> T:
+        """Call `fn` in a transaction and commit it; `durable`: a power cut cannot undo it."""
+        return await self._call(self._transact, fn, durable)
+
+    async def ask(self, pragma: str) -> int:
+        """The number that a pragma answers."""
+
+        def run() -> int:
+            return int(self._thread._conn.execute(f"PRAGMA {pragma}").fetchone()[0])
+
+        return await self._call(run)
+
+    async def vacuum(self, pages: int) -> None:
+        """Cut free pages off the file's end."""
+
+        def run() -> None:
+            # execute() would step the statement once, and free one page only.
+            self._thread._conn.executescript(f"PRAGMA incremental_vacuum({pages:d})")
+
+        await self._call(run)
+
+    def _connect(self) -> None:
+        engine = create_engine(
+            "sqlite://", creator=lambda: self._thread._conn, poolclass=StaticPool
+        )
+        if self._readonly:
+            _prepare(engine, "BEGIN")
+        else:
+            _prepare_writer(engine)
+        self._connection = engine.connect()
+
+    def _transact(self, fn: Callable[[Connection], T], durable: bool) -> T:
+        if durable is not self._durable:
+            # On the driver's connection: SQLAlchemy's would begin a transaction first.
+            self._thread._conn.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+        with self._connection.begin():
+            return fn(self._connection)
+
+    async def _call(self, fn: Callable[..., T], *args: Any) -> T:
+        # aiosqlite's own way to its thread; its public methods are one statement each.
+        result: T = await self._thread._execute(fn, *args)  # type: ignore[no-untyped-call]
+        return result
 
 
 class Database:
@@ -130,24 +194,17 @@ class Database:
     def __init__(self, path: Path, *, on_full: Callable[[], bool] = lambda: False) -> None:
         self.path = path
         self._on_full = on_full
-        self._lock = asyncio.Lock()
+        self._writer = _Session(path, readonly=False)
+        self._readers = [_Session(path, readonly=True) for _ in range(READERS)]
+        self._idle: asyncio.LifoQueue[_Session] = asyncio.LifoQueue()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._durable = True
 
     async def open(self) -> None:
         """Connect; the file must exist and be migrated."""
-        self._engine = create_async_engine(
-            sqlite_url(self.path, driver="aiosqlite"), poolclass=StaticPool
-        )
-        _prepare_writer(self._engine.sync_engine)
-        self._writer: AsyncConnection = await self._engine.connect()
-        self._raw: Any = (await self._writer.get_raw_connection()).driver_connection
-        self._readers: AsyncEngine = create_async_engine(
-            sqlite_url(self.path, driver="aiosqlite", readonly=True),
-            pool_size=READERS,
-            max_overflow=0,
-        )
-        _prepare(self._readers.sync_engine, "BEGIN")
+        await self._writer.open()
+        for reader in self._readers:
+            await reader.open()
+            self._idle.put_nowait(reader)
         self.changes = Changes(self.path)
 
     async def close(self) -> None:
@@ -155,9 +212,8 @@ class Database:
         while self._tasks:
             await asyncio.wait(self._tasks)
         self.changes.close()
-        await self._readers.dispose()
-        await self._writer.close()
-        await self._engine.dispose()
+        for session in (*self._readers, self._writer):
+            await session.close()
 
     async def read(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -165,8 +221,11 @@ class Database:
         """Call `fn(connection, ...)` on a consistent view of what is committed."""
 
         async def run() -> T:
-            async with self._readers.connect() as connection:
-                return await connection.run_sync(fn, *args, **kwargs)
+            reader = await self._idle.get()
+            try:
+                return await reader.transact(lambda c: fn(c, *args, **kwargs))
+            finally:
+                self._idle.put_nowait(reader)
 
         return await self._shielded(run())
 
@@ -180,11 +239,11 @@ class Database:
 
         async def run() -> T:
             try:
-                return await self._transact(True, lambda c: fn(c, *args, **kwargs))
+                return await self._write(lambda c: fn(c, *args, **kwargs))
             except StorageFull:
                 if not self._on_full():
                     raise
-                return await self._transact(True, lambda c: fn(c, *args, **kwargs))
+                return await self._write(lambda c: fn(c, *args, **kwargs))
 
         return await self._shielded(run())
 
@@ -192,36 +251,28 @@ class Database:
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Like write, for what is not acknowledged yet: the next `write` makes it durable."""
-        return await self._shielded(self._transact(False, lambda c: fn(c, *args, **kwargs)))
+        return await self._shielded(self._write(lambda c: fn(c, *args, **kwargs), durable=False))
+
+    async def checkpoint(self) -> None:
+        """Bring the log in as far as readers let it: only then the file itself shrinks."""
+        await self._shielded(self._writer.ask("wal_checkpoint(PASSIVE)"))
 
     async def vacuum(self, pages: int) -> int:
-        """Give up to `pages` free pages back to the file system; how many are free then."""
+        """Cut up to `pages` free pages off the database; how many are free then."""
+        if pages:
+            await self._shielded(self._writer.vacuum(pages))
+        return await self._shielded(self._writer.ask("freelist_count"))
 
-        async def run() -> int:
-            async with self._lock:
-                # execute() would step the statement once, and free one page only.
-                await self._raw.executescript(f"PRAGMA incremental_vacuum({pages:d})")
-                cursor = await self._raw.execute("PRAGMA freelist_count")
-                return int((await cursor.fetchone())[0])
-
-        return await self._shielded(run())
-
-    async def _transact(self, durable: bool, fn: Callable[[Connection], T]) -> T:
-        async with self._lock:
-            try:
-                if durable is not self._durable:
-                    # On the driver's connection: SQLAlchemy's would begin a transaction first.
-                    level = "FULL" if durable else "NORMAL"
-                    await self._raw.execute(f"PRAGMA synchronous={level}")
-                    self._durable = durable
-                async with self._writer.begin():
-                    return await self._writer.run_sync(fn)
-            except DBAPIError as error:
-                if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                    raise StorageFull(
-                        "The volume is full. Delete something or extend the volume."
-                    ) from None
-                raise
+    async def _write(self, fn: Callable[[Connection], T], *, durable: bool = True) -> T:
+        try:
+            # The writer's thread takes one call after the other: it is the fair lock.
+            return await self._writer.transact(fn, durable=durable)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                raise StorageFull(
+                    "The volume is full. Delete something or extend the volume."
+                ) from None
+            raise
 
     async def _shielded(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.create_task(work)

@@ -16,6 +16,7 @@ _SECRETS = re.compile(
 
 def redact(_: Any, __: str, event: EventDict) -> EventDict:
     """A processor that blots credentials out of every value."""
+    event.pop("color_message", None)  # uvicorn's, for terminals
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = _SECRETS.sub(r"\1…", value)

@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -61,16 +62,29 @@ def serve(settings: Settings, host: str, port: int) -> None:
             # Without it uvicorn waits for the last viewer of the longest video.
             timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds)),
         )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # uvicorn raises the signal again after its shutdown: that is a clean end, too.
+            signal.signal(number, lambda *_: sys.exit(0))
         log.info(
             "listening",
             url=url,
             local=f"http://{authority(reached, bound)}",
             data=str(settings.data_dir),
         )
-        server = uvicorn.Server(config)
+        server = _Server(config)
         server.run(sockets=[listener])
         if not server.started:
             raise StartError("The service did not start; the log says why.")
+
+
+class _Server(uvicorn.Server):
+    """Closes what is still open after the last word: uvicorn leaves it to the garbage."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn."""
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
 
 def _check_volume(settings: Settings) -> None:

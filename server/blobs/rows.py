@@ -65,10 +65,13 @@ def publish(conn: Connection, blob_id: int, sealed: Sealed) -> int:
     return blob_id
 
 
-def get_open(conn: Connection, blob_id: int) -> int | None:
-    """The size of an open blob, None if it is not open."""
-    query = select(blob.c.size).where(blob.c.id == blob_id, blob.c.state == "open")
-    return conn.execute(query).scalar()
+def get_open(conn: Connection, blob_id: int) -> tuple[int, datetime | None] | None:
+    """The size of an open blob and until when it is kept; None if it is not open."""
+    query = select(blob.c.size, blob.c.expires_at).where(
+        blob.c.id == blob_id, blob.c.state == "open"
+    )
+    row = conn.execute(query).first()
+    return None if row is None else (int(row.size), row.expires_at)
 
 
 def set_size(conn: Connection, blob_id: int, size: int) -> None:

@@ -8,7 +8,9 @@ a 10 GB video costs what one at its start costs: no index, no overflow chain to 
 import asyncio
 import hashlib
 import os
+import resource
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterable
@@ -24,7 +26,7 @@ from server.blobs import rows
 from server.blobs.store import Sealed
 from server.blobs.volume import Volume
 from server.db import Database, metadata
-from server.errors import Conflict, NotFound
+from server.errors import Conflict, NotFound, StorageFull
 
 CHUNK = 1024 * 1024
 # A blob's chunks have the rowids [number << CHUNK_BITS, (number + 1) << CHUNK_BITS): 16 TiB each.
@@ -33,6 +35,12 @@ CHUNK_BITS = 24
 COMMIT = 4 * CHUNK
 # Handed to a socket at once. A slow reader holds some two of these in memory.
 PIECE = 128 * 1024
+# The same, for a reader that has taken STEADY bytes and never let us wait longer than PROMPT
+# (seconds) for the next piece: a large piece costs a third of the processor time of small ones.
+# Socket buffers swallow some MiB at once on behalf of slow readers too: STEADY is beyond that.
+LARGE = 512 * 1024
+STEADY = 16 * 1024 * 1024
+PROMPT = 0.02
 # Readers learn in blocks of this size which parts of a chunk lie in memory.
 BLOCK = 64 * 1024
 READ_THREADS = 4
@@ -67,13 +75,12 @@ class SqliteBlobs:
 
     async def create(self, *, expires_at: datetime | None = None) -> int:
         """See BlobStore."""
-        return await self._db.write(rows.create, self._writer, expires_at)
+        # Nothing is acknowledged by it: no need to wait for the disk.
+        return await self._db.write_pending(rows.create, self._writer, expires_at)
 
     async def append(self, blob_id: int, offset: int, stream: AsyncIterable[bytes]) -> int:
         """See BlobStore."""
-        size = await self._db.read(rows.get_open, blob_id)
-        if size is None:
-            raise NotFound("There is no unfinished upload of that name.")
+        size, expires_at = await self._open(blob_id)
         if size != offset:
             raise Conflict(f"The next byte wanted is {size}, not {offset}.", code="wrong_offset")
         digest = await self._digest(blob_id, size)
@@ -109,17 +116,18 @@ class SqliteBlobs:
                     view = view[room:]
                     if len(buffer) == COMMIT:
                         await flush()
-        finally:
-            # The stream may have failed: what came is kept, so that it can be gone on with.
-            if len(buffer) > fresh:
+        except Exception:
+            # A blob that can be gone on with keeps what came; any other is discarded anyway.
+            if expires_at is not None and len(buffer) > fresh:
                 await flush()
+            raise
+        if len(buffer) > fresh:
+            await flush()
         return size
 
     async def seal(self, blob_id: int) -> Sealed:
         """See BlobStore."""
-        size = await self._db.read(rows.get_open, blob_id)
-        if size is None:
-            raise NotFound("There is no unfinished upload of that name.")
+        size, _ = await self._open(blob_id)
         digest = await self._digest(blob_id, size)
         del self._hashes[blob_id]
         return Sealed(size=size, sha256=digest.hexdigest())
@@ -127,7 +135,7 @@ class SqliteBlobs:
     async def discard(self, blob_id: int) -> None:
         """See BlobStore."""
         self._hashes.pop(blob_id, None)
-        await self._db.write(rows.discard, blob_id)
+        await self._db.write_pending(rows.discard, blob_id)
 
     def read(self, blob_id: int, start: int, stop: int) -> AsyncGenerator[bytes, None]:
         """See BlobStore."""
@@ -137,13 +145,23 @@ class SqliteBlobs:
         """See BlobStore."""
         done = False
         while not done:
-            done = await self._db.write_pending(_delete_some, blob_id)
+            try:
+                done = await self._db.write_pending(_delete_some, blob_id)
+            except StorageFull:
+                # On a full disk it takes the reserve to delete anything.
+                done = await self._db.write(_delete_some, blob_id)
             await asyncio.sleep(STEP)  # let others write in between
         await self._db.write(rows.forget, blob_id)
 
     async def presign(self, blob_id: int) -> str | None:
         """See BlobStore: SQLite has no URL of its own."""
         return None
+
+    async def _open(self, blob_id: int) -> tuple[int, datetime | None]:
+        found = await self._db.read(rows.get_open, blob_id)
+        if found is None:
+            raise NotFound("There is no unfinished upload of that name.")
+        return found
 
     async def _digest(self, blob_id: int, size: int) -> Any:
         """The running SHA-256 of an open blob; read again when this process does not have it."""
@@ -189,7 +207,7 @@ class _Reader:
     A thread hop costs more than a read from memory, and a read from a slow volume on the event
     loop stops everybody. So the blocks that were read lately are remembered, about as many as
     the page cache surely holds, and only those are read on the loop. When such a read turns out
-    slow, all is taken for cold again.
+    slow, all is taken for cold again, unless it had only waited for the processor.
     """
 
     def __init__(self, path: Path) -> None:
@@ -207,11 +225,13 @@ class _Reader:
             connection.close()
 
     async def read(self, blob_id: int, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+        if start >= stop:
+            return
         ahead: Future[bytes] | None = None
-        at = start
+        at, most, prompt = start, PIECE, 0
+        row, offset, size = _slice(blob_id, at, stop, most)
         try:
-            while at < stop:
-                row, offset, size = _slice(blob_id, at, stop)
+            while True:
                 if ahead is not None:
                     piece = await asyncio.wrap_future(ahead)
                     ahead = None
@@ -223,12 +243,19 @@ class _Reader:
                     )
                 self._remember(row, offset, size)
                 at += size
-                if at < stop:
-                    following = _slice(blob_id, at, stop)
-                    if not self._is_warm(*following):
-                        # Read ahead of the socket: the volume works while the network does.
-                        ahead = self._threads.submit(self._read, *following)
+                if at >= stop:
+                    yield piece
+                    return
+                prompt += size
+                row, offset, size = _slice(blob_id, at, stop, most)
+                if not self._is_warm(row, offset, size):
+                    # Read ahead of the socket: the volume works while the network does.
+                    ahead = self._threads.submit(self._read, row, offset, size)
+                begun = time.perf_counter()
                 yield piece
+                if time.perf_counter() - begun > PROMPT:
+                    prompt = 0
+                most = LARGE if prompt >= STEADY else PIECE
         finally:
             if ahead is not None:
                 ahead.cancel()
@@ -259,9 +286,10 @@ class _Reader:
         return piece
 
     def _read_here(self, row: int, offset: int, size: int) -> bytes:
-        begun = time.perf_counter()
+        begun, before = time.perf_counter(), _disk_reads()
         piece = self._read(row, offset, size)
-        if time.perf_counter() - begun > COLD:
+        # A busy machine makes reads from memory slow too; threads would only make it busier.
+        if time.perf_counter() - begun > COLD and _disk_reads() != before:
             self._warm.clear()
         return piece
 
@@ -276,12 +304,19 @@ class _Reader:
             del self._warm[next(iter(self._warm))]
 
 
-def _slice(blob_id: int, at: int, stop: int) -> tuple[int, int, int]:
+def _disk_reads() -> int:
+    """How often this thread has read from a disk; always another number where none can tell."""
+    if sys.platform != "linux":
+        return time.perf_counter_ns()
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_inblock
+
+
+def _slice(blob_id: int, at: int, stop: int, most: int) -> tuple[int, int, int]:
     """The next piece of [at, stop): its chunk's rowid, the offset in it, the size.
 
-    Pieces end at multiples of PIECE, so none spans two chunks.
+    None spans two chunks.
     """
-    size = min(PIECE - at % PIECE, stop - at)
+    size = min(most, CHUNK - at % CHUNK, stop - at)
     return (blob_id << CHUNK_BITS) + at // CHUNK, at % CHUNK, size
 
 

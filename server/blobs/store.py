@@ -30,8 +30,9 @@ class BlobStore(Protocol):
         """Write the pieces of `stream`, of any sizes, at the end; answer the new size.
 
         `offset` must be the size so far (else Conflict): one appender at a time. When the stream
-        fails, what came before it is kept and the error goes on to the caller. Raises
-        StorageFull before a piece is written for which there is no room.
+        fails, the error goes on to the caller; of a blob that is to outlive its process, what
+        came before is kept. Raises StorageFull before a piece is written for which there is no
+        room.
         """
         ...
 

@@ -4,7 +4,7 @@ The middleware refuses only what is wrong (a key that is not good); whether a pr
 is each route's to say: with `needs(scope)`, or on byte routes in `bytes.serve`.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,8 +33,13 @@ class Authentication(AbstractAuthenticationMiddleware):
 
     async def authenticate_request(self, connection: Connection) -> AuthenticationResult:
         """The principal or None as `user`. Raises Unauthorized and Forbidden (CSRF)."""
+        scope = connection.scope
         # Where a token decides, no other credential is looked at.
-        if "token" in connection.query_params and connection.route_handler.opt.get("token_auth"):
+        if (
+            scope["query_string"]
+            and "token" in connection.query_params
+            and connection.route_handler.opt.get("token_auth")
+        ):
             return AuthenticationResult(user=None, auth="token")
         gate = self._services.gate
         key = connection.headers.get("x-api-key") or _bearer(connection)
@@ -80,10 +85,11 @@ def check_origin(connection: Connection) -> None:
         )
 
 
-def needs(scope: str) -> Callable[[Connection, BaseRouteHandler], None]:
+def needs(scope: str) -> Callable[[Connection, BaseRouteHandler], Awaitable[None]]:
     """A guard: the request needs a principal with this scope."""
 
-    def guard(connection: Connection, _: BaseRouteHandler) -> None:
+    # Not a plain function: the framework would send that through a thread.
+    async def guard(connection: Connection, _: BaseRouteHandler) -> None:
         principal: Principal | None = connection.user
         if principal is None:
             raise Unauthorized("This needs an API key (X-API-Key or Bearer) or a session.")

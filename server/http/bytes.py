@@ -9,12 +9,12 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, cast
 from urllib.parse import quote
 
 from litestar import Request, Response
 from litestar.datastructures import State
-from litestar.datastructures.headers import MutableScopeHeaders
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
@@ -36,10 +36,14 @@ from server.http.context import Services
 _INLINE = ("video/", "audio/", "image/")
 _INLINE_TEXT = ("text/vtt", "application/x-subrip")
 
+EPOCH = datetime.fromtimestamp(0, UTC)
+
 # Called at the end with the status and the bytes that were sent.
 Record = Callable[[int, int], None]
 # What a body is made of: bytes as they are, or a range [start, stop) of the blob.
 Part = bytes | tuple[int, int]
+# Headers as ASGI has them.
+Headers = list[tuple[bytes, bytes]]
 
 
 async def serve(
@@ -133,7 +137,7 @@ def _stored(
     fixed: bool,
 ) -> Response[None]:
     etag = f'"{asset.sha256}"'
-    modified = asset.stored_at or datetime.fromtimestamp(0, UTC)
+    modified = asset.stored_at or EPOCH
     answer = ranges.decide(
         request.method, request.headers, etag=etag, modified=modified, size=asset.size
     )
@@ -146,30 +150,36 @@ def _stored(
             f"The asset has {asset.size} bytes; the range lies beyond.",
             headers={"Content-Range": f"bytes */{asset.size}", "Accept-Ranges": "bytes"},
         )
-    scope = "public" if asset.visibility == "public" else "private"
-    headers = {
-        "Accept-Ranges": "bytes",
-        "ETag": etag,
-        "Last-Modified": ranges.http_date(modified),
-        "Cache-Control": f"{scope}, max-age=31536000, immutable" if fixed else "no-cache",
-        "Content-Disposition": _disposition(
-            asset, download=request.query_params.get("download") == "1"
-        ),
-        # The type is what we found the bytes to be; nobody is to guess again.
-        "X-Content-Type-Options": "nosniff",
-        "Cross-Origin-Resource-Policy": "cross-origin",
-    }
+    headers = _common(asset, fixed, request.query_params.get("download") == "1").copy()
     parts: list[Part] = list(answer.ranges)
-    if answer.status != 304:
-        headers["Content-Type"] = asset.content_type
+    content_type = asset.content_type
     if len(answer.ranges) > 1:
         boundary = secrets.token_hex(12)
         parts = _multipart(answer.ranges, asset, boundary)
-        headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
+        content_type = f"multipart/byteranges; boundary={boundary}"
     elif answer.status == 206:
         start, stop = answer.ranges[0]
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{asset.size}"
+        headers.append((b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, asset.size)))
+    if answer.status != 304:
+        headers.append((b"content-type", content_type.encode("latin-1")))
     return ByteResponse(_Body(answer.status, headers, parts, asset.blob_id or 0, services, record))
+
+
+@lru_cache(1024)
+def _common(asset: Served, fixed: bool, download: bool) -> Headers:
+    """The headers of each answer about these bytes. Players ask for many ranges of one asset."""
+    scope = "public" if asset.visibility == "public" else "private"
+    headers = {
+        "accept-ranges": "bytes",
+        "etag": f'"{asset.sha256}"',
+        "last-modified": ranges.http_date(asset.stored_at or EPOCH),
+        "cache-control": f"{scope}, max-age=31536000, immutable" if fixed else "no-cache",
+        "content-disposition": _disposition(asset, download=download),
+        # The type is what we found the bytes to be; nobody is to guess again.
+        "x-content-type-options": "nosniff",
+        "cross-origin-resource-policy": "cross-origin",
+    }
+    return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
 
 
 def _disposition(asset: Served, *, download: bool) -> str:
@@ -204,36 +214,48 @@ class ByteResponse(Response[None]):
 
     def to_asgi_response(self, *_args: Any, **_kwargs: Any) -> ASGIResponse:
         """The body speaks ASGI by itself."""
-        return self.body
+        return cast("ASGIResponse", self.body)  # Litestar only calls it
 
 
-class _Body(ASGIResponse):
+class _Body:
     """Sends the head, then the parts piece by piece, and stops when the client leaves."""
 
-    __slots__ = ("_blob_id", "_parts", "_record", "_sent", "_services", "_size")
+    __slots__ = (
+        "_blob_id",
+        "_headers",
+        "_parts",
+        "_record",
+        "_sent",
+        "_services",
+        "_size",
+        "status_code",
+    )
 
     def __init__(
         self,
         status: int,
-        headers: dict[str, str],
+        headers: Headers,
         parts: list[Part],
         blob_id: int,
         services: Services,
         record: Record,
     ) -> None:
-        super().__init__(status_code=status)
+        self.status_code, self._headers = status, headers
         self._parts, self._blob_id = parts, blob_id
         self._services, self._record, self._sent = services, record, 0
         self._size = sum(len(p) if isinstance(p, bytes) else p[1] - p[0] for p in parts)
         if status != 304:
-            headers["Content-Length"] = str(self._size)
-        self.headers = MutableScopeHeaders(
-            {"headers": [(k.lower().encode(), v.encode("latin-1")) for k, v in headers.items()]}
-        )
+            headers.append((b"content-length", b"%d" % self._size))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        await self.start_response(send)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self._headers,
+            }
+        )
         if scope["method"] == "HEAD" or not self._size:  # type: ignore[typeddict-item]
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             self._record(self.status_code, 0)

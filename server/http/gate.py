@@ -5,6 +5,7 @@ each request for some microseconds. So nothing that was revoked is ever served f
 when another process revoked it.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +39,7 @@ class Gate:
         self._signer = signer
         self._clock = clock
         self._generation = -1
+        self._looked = False
         self._principals: dict[str, Principal] = {}
         self._assets: dict[str, Served] = {}
         # Tokens whose signature held, and whose row (if any) was not revoked.
@@ -104,12 +106,24 @@ class Gate:
         return found
 
     def _freshen(self) -> None:
+        """Forget what may be out of date; looked at once in a turn of the event loop.
+
+        A request that came after a change runs in a later turn than whatever looked before the
+        change: `call_soon` is first in, first out.
+        """
+        if self._looked:
+            return
+        self._looked = True
+        asyncio.get_running_loop().call_soon(self._look_again)
         generation = self._db.changes.generation()
         if generation != self._generation:
             self._generation = generation
             self._principals.clear()
             self._assets.clear()
             self._tokens.clear()
+
+    def _look_again(self) -> None:
+        self._looked = False
 
     def _keep(self, cache: dict[str, T], key: str, value: T, generation: int) -> None:
         # What was read under an older generation may be out of date already.

@@ -3,12 +3,15 @@
 Litestar's middleware runs after routing only, and its logging plugin logs bodies by default.
 """
 
-import secrets
+import asyncio
+import logging
+import os
 import time
 
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import Counter
 
 from server.http.metrics import Metrics
 
@@ -23,6 +26,8 @@ class Observe:
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
+        # labels() takes longer than counting.
+        self._counters: dict[tuple[str, str, int], Counter] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -30,8 +35,8 @@ class Observe:
             await self._app(scope, receive, send)
             return
         method: str = scope["method"]
-        request_id = secrets.token_hex(8)
-        structlog.contextvars.clear_contextvars()
+        request_id = os.urandom(8).hex()
+        # Each request is a task with a context of its own: there is nothing to be cleared.
         structlog.contextvars.bind_contextvars(request_id=request_id)
         begun = time.perf_counter()
         status = 0
@@ -46,20 +51,32 @@ class Observe:
 
         try:
             await self._app(scope, receive, tagged)
+        except asyncio.CancelledError:
+            # uvicorn cancels what outlives the shutdown's time: no error, and no traceback.
+            log.info("request cut off by the shutdown")
         finally:
             seconds = time.perf_counter() - begun
             # The template, never the path: ids would make labels without end.
             route = scope.get("path_template") or "unknown"
-            self._metrics.requests.labels(method, route, str(status or 499)).inc()
+            self._counter(method, route, status or 499).inc()
             serves_bytes = bool(getattr(scope.get("route_handler"), "opt", {}).get("token_auth"))
             if not serves_bytes:
                 self._metrics.seconds.observe(seconds)
             # Players ask for many ranges: the metrics count those. The query is never logged.
             quiet = scope["path"] in _QUIET or (serves_bytes and status in (200, 206, 304))
-            (log.debug if quiet else log.info)(
-                "request",
-                method=method,
-                path=scope["path"],
-                status=status or 499,
-                ms=round(seconds * 1000, 1),
-            )
+            if not quiet or logging.getLogger().isEnabledFor(logging.DEBUG):
+                (log.debug if quiet else log.info)(
+                    "request",
+                    method=method,
+                    path=scope["path"],
+                    status=status or 499,
+                    ms=round(seconds * 1000, 1),
+                )
+
+    def _counter(self, method: str, route: str, status: int) -> Counter:
+        labels = (method, route, status)
+        counter = self._counters.get(labels)
+        if counter is None:
+            counter = self._metrics.requests.labels(method, route, str(status))
+            self._counters[labels] = counter
+        return counter

@@ -29,6 +29,13 @@ _CODES = {
 }
 
 
+_WORDS = {
+    404: "There is nothing at this address. The API is described at /schema.",
+    405: "This address takes other methods: the Allow header names them.",
+    413: "The body is larger than this address takes.",
+}
+
+
 class FieldProblem(Struct):
     """One field of a request that is wrong."""
 
@@ -92,6 +99,8 @@ def on_http_error(_: Request[Any, Any, State], error: HTTPException) -> Response
         detail = "; ".join(f"{f.field}: {f.message}" if f.field else f.message for f in fields)
         detail = f"The request has fields that are wrong: {detail}" if detail else error.detail
     title = HTTPStatus(status).phrase
+    if detail == title:
+        detail = _WORDS.get(status, detail)
     headers = {k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"}
     return response(status, title, code, detail, fields=fields, headers=headers)
 

@@ -38,11 +38,12 @@ async def collect(database: Database, store: BlobStore, volume: Volume) -> int:
     dead = await database.read(rows.dead)
     for number in dead:
         await store.delete(number)
-    if dead:
-        before, free = None, await database.vacuum(VACUUM_PAGES)
-        # Stops when others free pages as fast as we give them back: the next round goes on.
-        while free and (before is None or free < before):
-            await asyncio.sleep(0.03)
+    if free := await database.vacuum(0):
+        before = free + 1
+        # Stops when others free pages as fast as we cut them off: the next round goes on.
+        while 0 < free < before:
             before, free = free, await database.vacuum(VACUUM_PAGES)
+            await asyncio.sleep(0.03)
+        await database.checkpoint()
     volume.keep()
     return len(dead)

@@ -1,0 +1,261 @@
+/** The slate: prompt, first frame, model, length, frame; and off it goes. */
+
+import { post, remove, upload } from "./api.js";
+import { $, h, memory, randomId } from "./dom.js";
+import { percent } from "./format.js";
+import { UNKNOWN, modelsOf } from "./models.js";
+import { toast } from "./notice.js";
+
+const OTHER = "…";
+// A second click so soon means the same shot; later it means another take.
+const DOUBLE_CLICK = 700;
+
+export class Generate {
+  /** @type {{asset: object | null, owned: boolean, done: Promise<void>, stop: AbortController, preview: string} | null} */
+  #image = null;
+  #sending = false;
+  // The same request sent twice is one job: the key changes with what is asked for.
+  #key = randomId();
+  #sent = "";
+
+  /**
+   * @param {string} provider
+   * @param {(job: object) => void} onJob
+   */
+  constructor(provider, onJob) {
+    this.provider = provider;
+    this.onJob = onJob;
+    $("sample-note").hidden = provider !== "sample";
+    this.#offerModels();
+    $("model").addEventListener("change", () => this.#offerChoices());
+    $("prompt").value = memory.get("draft", "");
+    $("prompt").addEventListener("input", () => {
+      memory.set("draft", $("prompt").value || null);
+      this.#say("prompt", "");
+    });
+    $("prompt").addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.metaKey || event.ctrlKey)) {
+        event.preventDefault();
+        $("generate").requestSubmit();
+      }
+    });
+    $("generate").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+    $("image-pick").addEventListener("click", () => $("image-file").click());
+    $("image-file").addEventListener("change", () => {
+      const [file] = $("image-file").files;
+      if (file) this.useFile(file);
+      $("image-file").value = "";
+    });
+    $("image-remove").addEventListener("click", () => {
+      this.#dropImage();
+      $("image-pick").focus();
+    });
+  }
+
+  /** Writes a prompt for somebody who does not know what to ask. */
+  suggest(prompt) {
+    $("prompt").value = prompt;
+    $("prompt").dispatchEvent(new Event("input"));
+    $("prompt").focus();
+  }
+
+  /**
+   * Sends an image to the library, to be the first frame.
+   * @param {Blob & {name?: string}} file
+   */
+  useFile(file) {
+    this.#dropImage();
+    this.#say("image", "");
+    const preview = URL.createObjectURL(file);
+    const name = file.name || "pasted.png";
+    const image = { asset: null, owned: true, stop: new AbortController(), preview, done: Promise.resolve() };
+    this.#image = image;
+    this.#showImage(preview, name);
+    $("image-progress").hidden = false;
+    image.done = upload(file, name, {
+      signal: image.stop.signal,
+      onProgress: (share) => {
+        if (this.#image !== image) return;
+        $("image-progress").value = share;
+        $("image-state").textContent = `Uploading, ${percent(share)}`;
+      },
+    }).then(
+      (asset) => this.#arrived(image, asset),
+      (error) => this.#lost(image, error),
+    );
+  }
+
+  /** An image of the library is the first frame. */
+  useAsset(asset, source) {
+    this.#dropImage();
+    this.#say("image", "");
+    this.#image = { asset, owned: false, stop: new AbortController(), preview: "", done: Promise.resolve() };
+    this.#showImage(source, asset.filename);
+    $("image-progress").hidden = true;
+    $("image-state").textContent = "From the library";
+  }
+
+  #arrived(image, asset) {
+    if (this.#image !== image) {
+      if (image.owned) remove(`/assets/${asset.id}`).catch(() => {});
+    } else if (asset.kind === "image") {
+      image.asset = asset;
+      $("image-progress").hidden = true;
+      $("image-state").textContent = "Ready";
+    } else {
+      image.asset = asset;
+      this.#dropImage();
+      this.#say("image", "This is not a picture that can be read. Use a PNG, JPEG or WebP.");
+    }
+  }
+
+  #lost(image, error) {
+    if (this.#image !== image || error.name === "AbortError") return;
+    this.#dropImage();
+    this.#say("image", `The image was not uploaded: ${error.message}`);
+  }
+
+  #showImage(source, name) {
+    $("image-preview").src = source;
+    $("image-name").textContent = name;
+    $("image-progress").value = 0;
+    $("image-state").textContent = "Uploading";
+    $("image-pick").hidden = true;
+    $("image-picked").hidden = false;
+  }
+
+  #dropImage() {
+    const image = this.#image;
+    this.#image = null;
+    $("image-pick").hidden = false;
+    $("image-picked").hidden = true;
+    $("image-preview").removeAttribute("src");
+    if (!image) return;
+    image.stop.abort();
+    if (image.preview) URL.revokeObjectURL(image.preview);
+    // It came for this shot alone and was not used.
+    if (image.owned && image.asset) remove(`/assets/${image.asset.id}`).catch(() => {});
+  }
+
+  #offerModels() {
+    const known = modelsOf(this.provider);
+    const options = known.map((one) => h("option", { value: one.id }, one.label));
+    if (this.provider !== "sample") options.push(h("option", { value: OTHER }, "Another model…"));
+    $("model").replaceChildren(...options);
+    const last = memory.get(`model.${this.provider}`);
+    if (last) {
+      $("model").value = known.some((one) => one.id === last) ? last : OTHER;
+      if ($("model").value === OTHER) $("model-other").value = last;
+    }
+    if ($("model").selectedIndex < 0) $("model").selectedIndex = 0;
+    this.#offerChoices();
+  }
+
+  /** What the chosen model can do, and no more. */
+  #offerChoices() {
+    const other = $("model").value === OTHER;
+    $("model-other").hidden = !other;
+    const model = modelsOf(this.provider).find((one) => one.id === $("model").value) ?? UNKNOWN;
+    const seconds = $("duration").value || String(memory.get("duration", ""));
+    $("duration").replaceChildren(
+      h("option", { value: "" }, "Automatic"),
+      ...model.durations.map((one) => h("option", { value: one }, one === 1 ? "1 second" : `${one} seconds`)),
+    );
+    $("duration").value = model.durations.includes(Number(seconds)) ? seconds : "";
+    $("aspect").hidden = model.aspects.length === 0;
+    const aspect = memory.get("aspect", "16:9");
+    const chosen = model.aspects.includes(aspect) ? aspect : model.aspects[0];
+    $("ratios").replaceChildren(
+      ...model.aspects.map((one) =>
+        h("label.ratio", {},
+          h("input", { type: "radio", name: "aspect", value: one, checked: one === chosen }),
+          h("span.ratio-shape", { "data-ratio": one, "aria-hidden": "true" }),
+          h("span", {}, one)),
+      ),
+    );
+  }
+
+  #request() {
+    const model = $("model").value === OTHER ? $("model-other").value.trim() : $("model").value;
+    const aspect = $("generate").elements.aspect?.value;
+    const seconds = Number($("duration").value);
+    const clip = { prompt: $("prompt").value.trim() };
+    if (seconds) clip.duration = seconds;
+    if (this.#image?.asset) clip.image_asset_id = this.#image.asset.id;
+    if (aspect) clip.input = { aspect_ratio: aspect };
+    memory.set(`model.${this.provider}`, model);
+    memory.set("duration", seconds || null);
+    if (aspect) memory.set("aspect", aspect);
+    return { model, clips: [clip] };
+  }
+
+  async #submit() {
+    if (this.#sending) return;
+    for (const name of ["prompt", "image", "model", "duration"]) this.#say(name, "");
+    $("generate-error").textContent = "";
+    if (!$("prompt").value.trim()) return this.#refuse("prompt", "Say what the shot shows.");
+    if ($("model").value === OTHER && !$("model-other").value.trim()) {
+      return this.#refuse("model", "Name the model, as owner/model.");
+    }
+    this.#busy(true);
+    const begun = Date.now();
+    try {
+      await this.#image?.done;
+      const json = this.#request();
+      const text = JSON.stringify(json);
+      if (this.#sent && this.#sent !== text) this.#key = randomId();
+      this.#sent = text;
+      const job = await post("/jobs", json, { headers: { "Idempotency-Key": this.#key } });
+      // Asked for again after an answer, the same is another take.
+      this.#key = randomId();
+      if (this.#image) this.#image.owned = false;
+      this.onJob(job);
+    } catch (error) {
+      this.#explain(error);
+    }
+    await new Promise((resolve) => setTimeout(resolve, begun + DOUBLE_CLICK - Date.now()));
+    this.#busy(false);
+    return undefined;
+  }
+
+  #busy(yes) {
+    this.#sending = yes;
+    $("generate").classList.toggle("rolling", yes);
+    $("generate-button").setAttribute("aria-disabled", String(yes));
+    $("generate-button").textContent = yes ? "Sending…" : "Generate";
+  }
+
+  /** Each field's error at the field, the rest above the button. */
+  #explain(error) {
+    const places = [
+      [/prompt/, "prompt"],
+      [/image/, "image"],
+      [/duration/, "duration"],
+      [/model|provider/, "model"],
+    ];
+    let told = false;
+    for (const { field, message } of error.fields ?? []) {
+      const place = places.find(([pattern]) => pattern.test(field))?.[1];
+      if (!place) continue;
+      if (!told) this.#refuse(place, message);
+      else this.#say(place, message);
+      told = true;
+    }
+    if (!told) $("generate-error").textContent = error.message;
+    if (error.code === "storage_full") toast(error.message, { bad: true });
+  }
+
+  #refuse(name, words) {
+    this.#say(name, words);
+    $({ image: "image-pick" }[name] ?? name).focus();
+  }
+
+  #say(name, words) {
+    const element = $(`${name}-error`);
+    element.textContent = words ? words[0].toUpperCase() + words.slice(1) : "";
+    $({ image: "image-pick" }[name] ?? name).setAttribute("aria-invalid", String(Boolean(words)));
+  }
+}

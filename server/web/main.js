@@ -1,0 +1,99 @@
+/** Puts the page together: sign in, then the slate, what goes on, the library, the player. */
+
+import { request } from "./api.js";
+import { $, arrange, h } from "./dom.js";
+import { percent } from "./format.js";
+import { countdown } from "./frame.js";
+import { Generate } from "./generate.js";
+import { JobCards } from "./jobs.js";
+import { Library } from "./library.js";
+import { Live } from "./live.js";
+import { toast } from "./notice.js";
+import { Player } from "./player.js";
+import { begin, signOut, takeLink } from "./session.js";
+import { Uploads, acceptDrops } from "./uploads.js";
+
+const IDEAS = [
+  "A paper boat crosses a puddle, neon on the water",
+  "Slow push through a greenhouse at dawn, dust in the light",
+  "A lighthouse keeper waves at a passing airship",
+];
+
+const session = await begin(takeLink());
+// A link that is opened in a tab that is here already.
+addEventListener("hashchange", () => location.hash.startsWith("#signin=") && location.reload());
+
+const ready = await request("GET", "//readyz", { renews: false }).catch(() => null);
+$("who").textContent = session.name;
+$("bar").hidden = false;
+$("desk").hidden = false;
+$("banner").hidden = ready?.accepting ?? true;
+$("banner").textContent = ready?.reason ?? "";
+
+const live = new Live();
+const generate = new Generate(ready?.default_provider ?? "sample", begun);
+function begun(job) {
+  live.put(job);
+  // On a phone the cards are below the slate: show that something happens.
+  const card = document.querySelector(`[data-job="${job.id}"]`);
+  const smooth = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+  card?.scrollIntoView({ block: "nearest", behavior: smooth ? "smooth" : "auto" });
+}
+
+const library = new Library({
+  onOpen: (asset) => player.open(asset),
+  onChange: (assets) => {
+    player.follow(assets);
+    if (library.unsettled()) live.nudge();
+  },
+  emptyState,
+});
+const player = new Player(library, generate);
+const jobs = new JobCards(live, { onDone: () => library.refresh(), onChange: showCards });
+const uploads = new Uploads({
+  onDone: async () => {
+    await library.refresh();
+    live.poke();
+  },
+  onChange: showCards,
+});
+
+function showCards() {
+  const cards = [...(uploads?.elements ?? []), ...(jobs?.elements ?? [])];
+  $("progress-section").hidden = cards.length === 0;
+  $("progress-title").textContent = cards.every((card) => card.dataset.status === "failed") ? "Not finished" : "In progress";
+  arrange($("cards"), cards);
+  const share = jobs?.share ?? null;
+  document.title = share === null ? "Reelbase" : `${percent(share)} · Reelbase`;
+}
+
+function emptyState() {
+  // On a first visit there is room, and somebody who does not know yet.
+  $("sample-note").open = matchMedia("(min-width: 60rem)").matches;
+  return [
+    h("p.empty-title", {}, "Nothing shot yet."),
+    h("p", {}, "Write a prompt and generate your first clip, or drop files anywhere on this page to add your own. Or start from an idea:"),
+    h("ul.ideas.grid", {},
+      ...IDEAS.map((idea, index) => {
+        const frame = countdown({ number: IDEAS.length - index, share: (IDEAS.length - index) / 4 });
+        const caption = h("span.caption", {}, h("span.name", {}, idea), h("span.meta", {}, "Use this prompt"));
+        return h("li.tile", {}, h("button.idea", { type: "button", onclick: () => generate.suggest(idea) }, frame, caption));
+      })),
+  ];
+}
+
+acceptDrops({
+  slate: $("generate"),
+  onFiles: (files) => uploads.add(files),
+  onImage: (file) => generate.useFile(file),
+});
+live.unsettled = () => library.unsettled();
+live.addEventListener("assets", () => library.refresh());
+live.addEventListener("offline", () => ($("offline").hidden = false));
+live.addEventListener("online", () => {
+  $("offline").hidden = true;
+  library.refresh();
+});
+$("sign-out").addEventListener("click", () => signOut().catch((error) => toast(error.message, { bad: true })));
+await library.reload();
+live.start();

@@ -1,0 +1,112 @@
+/** Who is signed in: by key, by the one-time link, and again when a session has ended. */
+
+import { Problem, onSessionEnd, request } from "./api.js";
+import { $, memory } from "./dom.js";
+
+/** @typedef {{user_id: string, name: string, is_admin: boolean, scopes: string[]}} Session */
+
+/** @type {Session | null} */
+let current = null;
+/** @type {Promise<Session> | null} */
+let asking = null;
+
+/**
+ * Takes the secret of a one-time link out of the address bar, before anything else happens.
+ * @returns {string | null}
+ */
+export function takeLink() {
+  const secret = new URLSearchParams(location.hash.slice(1)).get("signin");
+  if (secret !== null) history.replaceState(null, "", location.pathname + location.search);
+  return secret;
+}
+
+/**
+ * Signs in with what there is: a link, else the cookie, else by asking.
+ * @param {string | null} link
+ * @returns {Promise<Session>}
+ */
+export async function begin(link) {
+  onSessionEnd(async () => {
+    const before = current;
+    const now = await ask({ lead: "Your session has ended. Sign in to go on where you were." });
+    // Somebody else's library must not stay on the screen.
+    if (before && now.user_id !== before.user_id) location.reload();
+  });
+  let words = "";
+  if (link !== null) {
+    try {
+      return entered(await request("POST", "/session", { json: { link }, renews: false }));
+    } catch (error) {
+      words = error.message;
+    }
+  }
+  // Only a browser that was signed in asks: for all others the answer is known.
+  if (memory.get("signed-in")) {
+    try {
+      return entered(await request("GET", "/session", { renews: false }));
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status !== 401) words ||= error.message;
+    }
+  }
+  return ask({ words });
+}
+
+/** Ends the session, here and on the server. */
+export async function signOut() {
+  await request("DELETE", "/session", { renews: false });
+  memory.set("signed-in", null);
+  // What this person has seen leaves the memory with the page.
+  location.reload();
+}
+
+function entered(session) {
+  current = session;
+  memory.set("signed-in", true);
+  return session;
+}
+
+/** Asks for a key until there is a good one; several who ask at once get one dialog. */
+function ask({ lead, words = "" }) {
+  asking ??= new Promise((resolve) => {
+    const [dialog, form, key, button] = [$("gate"), $("gate-form"), $("key"), $("sign-in")];
+    if (lead) $("gate-lead").textContent = lead;
+    dialog.classList.toggle("again", Boolean(lead));
+    say(words);
+    const refuse = (event) => event.preventDefault();
+    const reopen = () => dialog.showModal();
+    const submit = async (event) => {
+      event.preventDefault();
+      const given = key.value.trim();
+      if (!given) return say("Enter your API key.");
+      button.disabled = true;
+      try {
+        const session = entered(await request("POST", "/session", { json: { key: given }, renews: false }));
+        form.removeEventListener("submit", submit);
+        dialog.removeEventListener("cancel", refuse);
+        dialog.removeEventListener("close", reopen);
+        key.value = "";
+        say("");
+        dialog.close();
+        asking = null;
+        resolve(session);
+      } catch (error) {
+        say(error.message);
+        key.select();
+      } finally {
+        button.disabled = false;
+      }
+      return undefined;
+    };
+    form.addEventListener("submit", submit);
+    dialog.addEventListener("cancel", refuse);
+    dialog.addEventListener("close", reopen);
+    dialog.showModal();
+    key.focus();
+  });
+  return asking;
+}
+
+function say(words) {
+  $("gate-error").textContent = words;
+  $("key").setAttribute("aria-invalid", String(Boolean(words)));
+}

@@ -1,0 +1,91 @@
+"""A real headless Chromium, and pages whose complaints are remembered."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+
+_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+DESKTOP: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium, for the length of a block."""
+    path = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(_ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextlib.contextmanager
+def opened(
+    browser: Browser,
+    url: str,
+    *,
+    viewport: ViewportSize = DESKTOP,
+    expected: tuple[str, ...] = (),
+    **options: Any,
+) -> Iterator[Page]:
+    """A page in a browser profile of its own, at `url`.
+
+    Fails at the end if the console had an error (a report of the Content-Security-Policy is
+    one), or a script threw, other than with the `expected` words in it.
+    """
+    complaints: list[str] = []
+    context = browser.new_context(base_url=url, viewport=viewport, **options)
+    context.set_default_timeout(10_000)
+    try:
+        page = context.new_page()
+        page.on(
+            "console",
+            lambda message: (
+                complaints.append(f"{message.type}: {message.text}")
+                if message.type in ("error", "warning")
+                else None
+            ),
+        )
+        page.on("pageerror", lambda error: complaints.append(f"thrown: {error}"))
+        page.goto("/")
+        yield page
+    finally:
+        context.close()
+    unexpected = [one for one in complaints if not any(words in one for words in expected)]
+    assert not unexpected
+
+
+def sign_in(page: Page, key: str) -> None:
+    """By the form, until the page is there."""
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="Library").wait_for()
+
+
+def overflow(page: Page) -> list[str]:
+    """What sticks out of the page sideways: the elements, by name and classes."""
+    found: list[str] = page.evaluate(
+        """() => {
+          const wide = document.documentElement.clientWidth;
+          if (document.documentElement.scrollWidth <= wide) return [];
+          return [...document.body.querySelectorAll("*")]
+            .filter((one) => one.getBoundingClientRect().right > wide + 0.5)
+            .map((one) => `${one.tagName}.${one.getAttribute("class")}#${one.id}`);
+        }"""
+    )
+    return found

@@ -1,0 +1,60 @@
+"""A real server beside a fake Replicate."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.replicate import FakeReplicate
+from tests.running import Server
+
+
+def free_port() -> int:
+    """A port that is free now: for what has to be known before the server starts."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Pair:
+    """The server, set up for the fake; it may be killed and started again."""
+
+    def __init__(self, folder: Path, fake: FakeReplicate, **environment: str) -> None:
+        self.fake = fake
+        self.port = free_port()
+        settings = {
+            "REPLICATE_API_TOKEN": fake.token,
+            "REPLICATE_BASE_URL": fake.url,
+            "REELBASE_PUBLIC_URL": f"http://127.0.0.1:{self.port}",
+            "REELBASE_ALLOW_PRIVATE_URLS": fake.media_url.removeprefix("http://"),
+            "REELBASE_SUBMISSION_GRACE": "1",
+        }
+        self.server = Server(folder, **(settings | environment))
+        self.start()
+
+    def start(self) -> None:
+        self.server.start(self.port)
+
+    def restart(self) -> None:
+        """`kill -9`, and up again."""
+        self.server.kill()
+        self.start()
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeReplicate]:
+    """A Replicate that remembers what it was asked."""
+    with FakeReplicate() as made:
+        yield made
+        assert made.problems == []
+
+
+@pytest.fixture
+def pair(tmp_path: Path, fake: FakeReplicate) -> Iterator[Pair]:
+    """A server that uses it."""
+    made = Pair(tmp_path / "data", fake)
+    yield made
+    with contextlib.suppress(Exception):
+        made.server.kill()

@@ -1,0 +1,364 @@
+"""The web page, as a person uses it: a real server, a real headless Chromium."""
+
+import io
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from server.catalog import keys, users
+from server.migrate import open_existing
+from tests.e2e.browser import PHONE, chromium, opened, overflow, sign_in
+from tests.running import KEY, Server, running, until
+
+# What Chromium writes into the console about every answer of this kind.
+REFUSED = "status of 401"
+INVALID = "status of 422"
+
+# From 80 % on: counts the frames that are shown, and looks at the picture twice.
+PLAYS_ON = """async (video) => {
+  const picture = () => {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+    const context = canvas.getContext("2d");
+    context.drawImage(video, 0, 0);
+    const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+    let hash = 0;
+    for (const value of data) hash = (hash * 31 + value) | 0;
+    return hash;
+  };
+  video.muted = true;
+  video.loop = false;
+  video.pause();
+  const seeked = new Promise((resolve) => {
+    video.addEventListener("seeked", resolve, { once: true });
+  });
+  video.currentTime = video.duration * 0.8;
+  await seeked;
+  const [from, before] = [video.currentTime, picture()];
+  let frames = 0;
+  const count = () => { frames += 1; video.requestVideoFrameCallback(count); };
+  video.requestVideoFrameCallback(count);
+  await video.play();
+  await new Promise((resolve) => setTimeout(resolve, 700));
+  video.pause();
+  return {
+    from: from / video.duration, advanced: video.currentTime - from, frames,
+    changed: picture() !== before, duration: video.duration,
+  };
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    # Not for the whole session: while it is open no other event loop can run in this thread.
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("page")) as started:
+        yield started
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[httpx.Client]:
+    with server.client() as opened_client:
+        yield opened_client
+
+
+def picture(color: str = "#26453e") -> bytes:
+    """A small PNG."""
+    out = io.BytesIO()
+    Image.new("RGB", (320, 180), color).save(out, "PNG")
+    return out.getvalue()
+
+
+def one_time_link(server: Server, lifetime: timedelta) -> str:
+    """What the first boot prints on a terminal."""
+    now = datetime.now(UTC)
+    engine = open_existing(server.folder / "reelbase.db")
+    try:
+        with engine.begin() as conn:
+            admin = users.first_admin(conn)
+            assert admin is not None
+            key = keys.list_keys(conn, admin.id)[0]
+            return f"{server.url}/#signin={keys.make_link(conn, key.id, now, lifetime)}"
+    finally:
+        engine.dispose()
+
+
+def test_generates_plays_and_seeks(server: Server, browser: Browser, client: httpx.Client) -> None:
+    """Signs in, generates with `sample`, sees progress, plays, seeks to 80 %, frames advance."""
+    prompt = "A fox runs through tall grass"
+    with opened(browser, server.url) as page:
+        sign_in(page, KEY)
+        page.get_by_role("textbox", name="Prompt").fill(prompt)
+        page.get_by_label("Length").select_option("5")
+        page.get_by_role("button", name="Generate").dblclick()
+
+        progress = page.get_by_role("progressbar", name=prompt)
+        expect(progress).to_be_visible()
+        expect(progress).to_have_attribute("aria-valuetext", re.compile(r"Queued|Generating"))
+        frame = page.locator("#library").get_by_role("button", name=re.compile(prompt))
+        expect(frame).to_have_count(1, timeout=20_000)
+        expect(page.locator("#progress-section")).to_be_hidden()
+        # The poster is made after the bytes are stored, and comes by itself.
+        expect(frame.locator("img")).to_be_visible()
+        expect(frame).to_have_accessible_name(re.compile(f"^{prompt} Video .* 0:05$"))
+        # A double click is one job.
+        made = client.get("/api/v3/jobs").json()["items"]
+        assert [job["clips"][0]["prompt"] for job in made].count(prompt) == 1
+
+        frame.click()
+        video = page.get_by_role("dialog").locator("video")
+        expect(video).to_be_focused()
+        assert video.get_attribute("poster")
+        page.keyboard.press("k")
+        until(lambda: video.evaluate("v => v.currentTime > 0.1"), what=lambda: "the video to play")
+        seen = video.evaluate(PLAYS_ON)
+        assert seen["duration"] == pytest.approx(5, abs=0.2)
+        assert seen["from"] == pytest.approx(0.8, abs=0.02)
+        assert seen["advanced"] > 0.2
+        assert seen["frames"] >= 3
+        assert seen["changed"]
+
+        facts = page.locator("#facts")
+        for word in ("640 \N{MULTIPLICATION SIGN} 360", "h264", "video/mp4", "5.00 s"):
+            expect(facts).to_contain_text(word)
+        expect(page.locator(".hash")).to_have_text(re.compile(r"^[0-9a-f]{64}$"))
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(frame).to_be_focused()
+
+
+def test_one_time_link_works_once(server: Server, browser: Browser) -> None:
+    """The first boot's link signs in, leaves the address bar at once, and is good only once."""
+    link = one_time_link(server, timedelta(minutes=5))
+    with opened(browser, server.url) as page:
+        page.goto("about:blank")
+        page.goto(link)
+        page.get_by_role("heading", name="Library").wait_for()
+        assert "signin" not in page.url
+        page.reload()
+        page.get_by_role("heading", name="Library").wait_for()
+    with opened(browser, server.url, expected=(REFUSED,)) as page:
+        page.goto("about:blank")
+        page.goto(link)
+        expect(page.get_by_role("alert")).to_contain_text("used already or has expired")
+        assert "signin" not in page.url
+        expect(page.get_by_role("heading", name="Library")).to_have_count(0)
+        sign_in(page, KEY)
+        # Whoever is signed in stays so, whatever an old link says.
+        page.goto("about:blank")
+        page.goto(link)
+        page.get_by_role("heading", name="Library").wait_for()
+
+
+def test_failed_sign_in_says_why(server: Server, browser: Browser) -> None:
+    """A wrong key is told in words, the field is ready for another try, which succeeds."""
+    with opened(browser, server.url, expected=(REFUSED,)) as page:
+        field = page.get_by_label("API key")
+        expect(field).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_have_text("Enter your API key.")
+        field.fill("sk_wrong")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text("not good")
+        expect(field).to_be_focused()
+        sign_in(page, KEY)
+
+
+def test_sign_out(server: Server, browser: Browser) -> None:
+    """After signing out the page asks again, also after a reload, and the cookie is gone."""
+    with opened(browser, server.url) as page:
+        sign_in(page, KEY)
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("API key")).to_be_focused()
+        page.reload()
+        expect(page.get_by_label("API key")).to_be_visible()
+        assert page.request.get("/api/v3/session").status == 401
+
+
+def test_ended_session_comes_back(server: Server, browser: Browser, client: httpx.Client) -> None:
+    """When a session has ended the page asks to sign in, and what was being done goes on."""
+    made = client.post(
+        "/api/v3/keys", json={"name": "short", "scopes": ["read", "write", "generate"]}
+    )
+    key, key_id = made.json()["key"], made.json()["id"]
+    with opened(browser, server.url, expected=(REFUSED,)) as page:
+        sign_in(page, key)
+        page.get_by_role("textbox", name="Prompt").fill("A session that ended")
+        client.delete(f"/api/v3/keys/{key_id}").raise_for_status()
+        page.get_by_role("button", name="Generate").click()
+        expect(page.get_by_text("Your session has ended")).to_be_visible()
+        page.keyboard.press("Escape")
+        sign_in(page, KEY)
+        expect(page.get_by_role("textbox", name="Prompt")).to_have_value("A session that ended")
+        frame = page.locator("#library").get_by_role(
+            "button", name=re.compile("session that ended")
+        )
+        expect(frame).to_have_count(1, timeout=20_000)
+
+
+def test_upload_rename_share_delete(server: Server, browser: Browser, tmp_path: Path) -> None:
+    """A file that is picked appears; it is renamed, shared by a link, and deleted."""
+    file = tmp_path / "green.png"
+    file.write_bytes(picture())
+    with opened(browser, server.url) as page:
+        sign_in(page, KEY)
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Upload").click()
+        chooser.value.set_files(file)
+        library = page.locator("#library")
+        frame = library.get_by_role("button", name="green.png")
+        expect(frame.locator("img")).to_be_visible()
+
+        frame.click()
+        viewer = page.locator("#viewer")
+        expect(viewer.get_by_role("img", name="green.png")).to_be_visible()
+        viewer.get_by_role("button", name="Rename").click()
+        page.get_by_label("File name").fill("emerald")
+        page.keyboard.press("Enter")
+        expect(viewer.get_by_role("heading", name="emerald.png")).to_be_visible()
+
+        viewer.get_by_role("button", name="Copy link").click()
+        page.get_by_label("Works for").select_option("3600")
+        page.locator("#share-form").get_by_role("button", name="Copy link").click()
+        link = page.get_by_label("Link", exact=True)
+        expect(link).to_have_value(re.compile(r"/data\?token="))
+        url = link.input_value()
+        assert httpx.get(url, trust_env=False).content == file.read_bytes()
+        page.get_by_role("button", name="Revoke").click()
+        expect(page.get_by_role("button", name="Revoke")).to_have_count(0)
+        assert httpx.get(url, trust_env=False).status_code == 401
+        page.get_by_role("button", name="Done").click()
+
+        viewer.get_by_role("button", name="Delete").click()
+        page.get_by_role("button", name="Keep").click()
+        expect(viewer).to_be_visible()
+        viewer.get_by_role("button", name="Delete").click()
+        page.locator("#confirm").get_by_role("button", name="Delete").click()
+        expect(viewer).to_be_hidden()
+        expect(library.get_by_role("button", name="emerald.png")).to_have_count(0)
+
+
+def test_first_frame_and_dropped_files(server: Server, browser: Browser, tmp_path: Path) -> None:
+    """An image that is picked is the first frame of the shot; a file that is dropped is kept."""
+    file = tmp_path / "start.png"
+    file.write_bytes(picture("#804020"))
+    with opened(browser, server.url) as page:
+        sign_in(page, KEY)
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="First frame").click()
+        chooser.value.set_files(file)
+        expect(page.get_by_text("Ready")).to_be_visible()
+        page.get_by_role("button", name="Remove the image").click()
+        expect(page.get_by_role("button", name="First frame")).to_be_focused()
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="First frame").click()
+        chooser.value.set_files(file)
+        page.get_by_role("textbox", name="Prompt").fill("From a first frame")
+        with page.expect_request("**/api/v3/jobs") as asked:
+            page.get_by_role("button", name="Generate").click()
+        body = asked.value.post_data_json
+        assert body["clips"][0]["image_asset_id"].startswith("as_")
+        assert asked.value.header_value("Idempotency-Key")
+        frame = page.locator("#library").get_by_role(
+            "button", name=re.compile("From a first frame")
+        )
+        expect(frame).to_have_count(1, timeout=20_000)
+
+        page.evaluate(
+            """() => {
+              const files = new DataTransfer();
+              files.items.add(new File(["dropped words"], "dropped.txt", { type: "text/plain" }));
+              for (const type of ["dragenter", "dragover", "drop"]) {
+                document.querySelector(".table").dispatchEvent(
+                  new DragEvent(type, { bubbles: true, cancelable: true, dataTransfer: files }));
+              }
+            }"""
+        )
+        expect(page.locator("#library").get_by_role("button", name="dropped.txt")).to_be_visible()
+
+
+def test_errors_stand_where_they_belong(server: Server, browser: Browser) -> None:
+    """What the server refuses is told at the field, which gets the focus."""
+    with opened(browser, server.url, expected=(INVALID,)) as page:
+        sign_in(page, KEY)
+        page.get_by_role("button", name="Generate").click()
+        expect(page.locator("#prompt-error")).to_have_text("Say what the shot shows.")
+        expect(page.get_by_role("textbox", name="Prompt")).to_be_focused()
+        page.get_by_role("textbox", name="Prompt").fill("Too long a shot")
+        page.get_by_label("Length").evaluate(
+            "(select) => { select.append(new Option('99', '99')); select.value = '99'; }"
+        )
+        page.get_by_role("button", name="Generate").click()
+        expect(page.locator("#duration-error")).to_contain_text("makes videos of")
+        expect(page.get_by_label("Length")).to_be_focused()
+
+
+def test_failed_job_is_explained(server: Server, browser: Browser, client: httpx.Client) -> None:
+    """A failure stays, with the provider's words, Retry and Dismiss; also after a reload."""
+    clip = {"prompt": "Never to be seen", "input": {"image": "http://127.0.0.1:9/none.png"}}
+    client.post("/api/v3/jobs", json={"model": "sample", "clips": [clip]}).raise_for_status()
+    with opened(browser, server.url) as page:
+        sign_in(page, KEY)
+        card = page.locator("#cards li").filter(has_text="Never to be seen")
+        expect(card).to_contain_text("E006", timeout=15_000)
+        card.get_by_role("button", name="Retry").click()
+        expect(card.get_by_role("progressbar")).to_be_visible()
+        expect(card).to_contain_text("E006", timeout=15_000)
+        card.get_by_role("button", name="Dismiss").click()
+        expect(card).to_have_count(0)
+        page.reload()
+        page.get_by_role("heading", name="Library").wait_for()
+        expect(card).to_have_count(0)
+
+
+def test_nothing_sticks_out_on_a_phone(
+    browser: Browser, client: httpx.Client, server: Server
+) -> None:
+    """At 390 and at 360 px nothing overflows sideways: signed out, filled, player open."""
+    name = "a-file-with-a-very-long-name-without-any-space-in-it-whatsoever-at-all.png"
+    client.post("/api/v3/assets", params={"filename": name}, content=picture()).raise_for_status()
+    for width in (390, 360):
+        with opened(browser, server.url, viewport={**PHONE, "width": width}) as page:
+            assert overflow(page) == []
+            sign_in(page, KEY)
+            frame = page.locator("#library").get_by_role("button", name=re.compile("very-long"))
+            expect(frame.locator("img")).to_be_visible()
+            assert overflow(page) == []
+            frame.click()
+            expect(page.locator("#viewer h2")).to_be_visible()
+            assert overflow(page) == []
+
+
+def test_files_are_cached_and_locked_down(server: Server) -> None:
+    """Every file has an ETag and the policy, comes once, and is small enough for a phone."""
+    with server.client(None) as client:
+        page = client.get("/")
+        assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert "unsafe" not in page.headers["Content-Security-Policy"]
+        named = sorted(set(re.findall(r'"(/web/[^"]+)"', page.text)))
+        modules = {f"/web/{path.name}" for path in Path("server/web").glob("*.js")}
+        assert modules <= set(named)
+        total = 0
+        for path in ["/", *named]:
+            answer = client.get(path)
+            assert answer.status_code == 200
+            assert answer.headers["Content-Encoding"] == "gzip"
+            total += int(answer.headers["Content-Length"])
+            again = client.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+            assert again.status_code == 304
+            plain = client.get(path, headers={"Accept-Encoding": "identity"})
+            assert plain.content == answer.content
+            assert plain.headers["ETag"] != answer.headers["ETag"]
+        assert total < 150_000
+        assert client.get("/web/nothing.js").status_code == 404

@@ -1,0 +1,254 @@
+"""Starting: keys, locks, schemas, volumes; and what a full disk does."""
+
+import contextlib
+import os
+import re
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.http.conftest import code, upload
+from tests.running import KEY, ROOT, Server, ended, running, until
+
+MIB = 1024 * 1024
+
+
+def serve(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`reelbase serve` that is expected not to start."""
+    return subprocess.run(
+        [sys.executable, "-m", "server", "serve", "--port", "0", "--data-dir", str(folder)],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """The sentence with which it did not start."""
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("Error: "), done.stderr
+    return done.stderr
+
+
+def test_all_is_still_there_after_a_restart(tmp_path: Path) -> None:
+    """Bytes, names, sessions, and links that were handed out."""
+    server = Server(tmp_path / "data").start()
+    try:
+        with server.client() as client:
+            made = upload(client, b"for ever", "a.txt")
+            signed_in = client.post("/api/v3/session", json={"key": KEY}).cookies
+        assert server.stop() == 0
+        path = made["url"].removeprefix(server.url)
+        server.start()
+        with server.client(None) as anyone:
+            assert anyone.get(path).content == b"for ever"
+            anyone.cookies.update(signed_in)
+            assert anyone.get("/api/v3/assets").json()["items"][0]["id"] == made["id"]
+    finally:
+        server.kill()
+
+
+def test_a_second_server_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    """With a clear word; the first goes on."""
+    with running(tmp_path / "data") as server:
+        assert "Another server is running" in refused(serve(server.folder))
+        with server.client() as client:
+            assert client.get("/readyz").status_code == 200
+
+
+def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    """Nothing is migrated down or guessed."""
+    server = Server(tmp_path / "data").start()
+    server.stop()
+    path = tmp_path / "data" / "reelbase.db"
+    with contextlib.closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute("UPDATE alembic_version SET version_num = '9999'")
+    assert "newer version" in refused(serve(tmp_path / "data"))
+    done = subprocess.run(
+        [sys.executable, "-m", "server", "keys", "list", "--data-dir", str(tmp_path / "data")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "another layout" in refused(done)
+
+
+def test_commands_want_a_database(tmp_path: Path) -> None:
+    """Only the server makes one."""
+    done = subprocess.run(
+        [sys.executable, "-m", "server", "keys", "list", "--data-dir", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "Start the server there once first" in refused(done)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    """By variable, without the value (it may be a secret)."""
+    done = serve(tmp_path, REELBASE_MIN_FREE_BYTES="plenty", REELBASE_BOOTSTRAP_KEY="sk_short")
+    told = refused(done)
+    assert "REELBASE_MIN_FREE_BYTES" in told
+    assert "REELBASE_BOOTSTRAP_KEY" in told
+    assert "sk_short" not in told
+
+
+def test_on_fly_the_data_must_be_on_a_volume(tmp_path: Path) -> None:
+    """Otherwise everything would be gone at the next deploy."""
+    done = serve(tmp_path, FLY_APP_NAME="my-app")
+    assert "not on a mounted volume" in refused(done)
+
+
+def test_the_first_key_goes_to_a_private_file_and_never_to_the_log(tmp_path: Path) -> None:
+    """When nobody watches a terminal."""
+    server = Server(tmp_path / "data", REELBASE_BOOTSTRAP_KEY="").start()
+    try:
+        path = tmp_path / "data" / "bootstrap-key"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        key = path.read_text().strip()
+        assert key.startswith("sk_")
+        with server.client(key) as client:
+            assert client.get("/api/v3/session").json()["is_admin"] is True
+        server.stop()
+        server.start()
+        assert path.read_text().strip() == key
+        assert key not in "".join(server.lines)
+        assert stat.S_IMODE((tmp_path / "data" / "secret-key").stat().st_mode) == 0o600
+    finally:
+        server.kill()
+
+
+def test_a_terminal_is_shown_a_link_that_signs_in_once(tmp_path: Path) -> None:
+    """And the first key, this once; the second start shows no key."""
+    shown = []
+    for _ in range(2):
+        text = on_a_terminal(tmp_path)
+        link = re.search(r"(http://[\d.:]+)/#signin=(\S+)", text)
+        assert link, text
+        shown.append((link[2], re.findall(r"sk_\S+", text)))
+    assert len(shown[0][1]) == 1
+    assert shown[1][1] == []
+    with running(tmp_path) as server, server.client(None) as client:
+        link = {"link": shown[1][0]}
+        assert client.post("/api/v3/session", json=link).status_code == 201
+        assert client.get("/api/v3/session").json()["is_admin"] is True
+        assert code(client.post("/api/v3/session", json=link)) == (401, "invalid_link")
+
+
+def on_a_terminal(folder: Path) -> str:
+    """What a person sees who starts the server and stops it again."""
+    main, other = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "server", "serve", "--port", "0", "--data-dir", str(folder)],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "NO_COLOR": "1"},
+        stdin=other,
+        stdout=other,
+        stderr=other,
+    )
+    os.close(other)
+    text = ""
+    try:
+        while "startup complete" not in text:
+            text += os.read(main, 4096).decode()
+    finally:
+        process.terminate()
+        process.wait(30)
+        os.close(main)
+    return text
+
+
+def test_a_full_disk_is_507_and_is_got_over_without_a_restart(tmp_path: Path) -> None:
+    """A real full file system: nothing half-written, reading goes on, deleting makes room."""
+    unshared = ["unshare", "--map-root-user", "--mount"]
+    if subprocess.run([*unshared, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs user namespaces to mount a small file system")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = f'mount -t tmpfs -o size=100m tmpfs "{folder}" && exec "$@"'
+    settings = {"REELBASE_MIN_FREE_BYTES": "0"}
+    with (
+        running(folder, *unshared, "sh", "-c", mount, "sh", **settings) as server,
+        server.client() as client,
+    ):
+        kept = []
+        for number in range(20):
+            data = os.urandom(8 * MIB)
+            answer = client.post("/api/v3/assets", content=data, params={"filename": str(number)})
+            if answer.status_code != 201:
+                break
+            kept.append((answer.json()["id"], data))
+        assert code(answer) == (507, "storage_full")
+        assert len(kept) >= 2
+        listed = client.get("/api/v3/assets").json()["items"]
+        assert {one["id"] for one in listed} == {asset_id for asset_id, _ in kept}
+        for asset_id, data in kept:
+            assert client.get(f"/api/v3/assets/{asset_id}/data").content == data
+        assert client.get("/readyz").status_code == 200
+        # Deleting works on the full disk, and what it frees can be used.
+        for asset_id, _ in kept[:-1]:
+            assert client.delete(f"/api/v3/assets/{asset_id}").status_code == 200
+
+        def room() -> bool:
+            answer = client.post("/api/v3/assets", content=os.urandom(8 * MIB))
+            return answer.status_code == 201
+
+        until(room, timeout=30, every=0.5, what=lambda: "room to come back")
+        last, data = kept[-1]
+        assert client.get(f"/api/v3/assets/{last}/data").content == data
+
+
+def test_a_nearly_full_volume_refuses_work_and_goes_on_serving(tmp_path: Path) -> None:
+    """Uploads and jobs are 507 before anything is spent; `/readyz` says so and stays 200."""
+    folder = tmp_path / "data"
+    with running(folder) as server, server.client() as client:
+        made = upload(client, b"here already")
+    with running(folder, REELBASE_MIN_FREE_BYTES=str(10**18)) as server, server.client() as client:
+        assert code(client.post("/api/v3/assets", content=b"x")) == (507, "storage_full")
+        body = {"model": "sample", "clips": [{"prompt": "x"}]}
+        assert code(client.post("/api/v3/jobs", json=body)) == (507, "storage_full")
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json()["accepting"]) == (200, False)
+        assert ready.json()["reason"]
+        assert client.get(f"/api/v3/assets/{made['id']}/data").content == b"here already"
+        assert client.delete(f"/api/v3/assets/{made['id']}").status_code == 200
+
+
+def test_what_operators_and_machines_ask_is_answered(tmp_path: Path) -> None:
+    """/healthz, /readyz, /metrics, /schema, a request id on each answer."""
+    with running(tmp_path / "data") as server, server.client() as client:
+        assert client.get("/healthz").json() == {"status": "ok"}
+        job = {"model": "sample", "clips": [{"prompt": "x", "duration": 1}]}
+        ended(client, client.post("/api/v3/jobs", json=job).json()["id"])
+        text = client.get("/metrics").text
+        for name in (
+            'reelbase_requests_total{method="POST",route="/api/v3/jobs",status="202"} 1.0',
+            'reelbase_jobs{kind="generate",status="completed"} 1.0',
+            "reelbase_wal_bytes",
+            "reelbase_volume_free_bytes",
+            "reelbase_active_streams 0.0",
+        ):
+            assert name in text, name
+        assert not re.search(r"(job|as|us)_[0-9a-f]{20}", text)
+        schema = client.get("/schema/openapi.json").json()
+        assert "/api/v3/assets/{asset_id}/data" in schema["paths"]
+        assert client.get("/schema").status_code == 200
+        missing = client.get("/nothing/here")
+        assert code(missing) == (404, "not_found")
+        line = server.log()[-1]
+        assert missing.headers["x-request-id"] == line["request_id"]
+        assert code(client.put("/api/v3/assets"))[0] == 405
+        assert code(client.post("/api/v3/jobs", content=b"{"))[0] in (400, 422)
