@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, func, insert, or_, select, updat
 
 from server.blobs import rows as blob_rows
 from server.blobs.store import Sealed
-from server.catalog import access, names, pages
+from server.catalog import access, events, names, pages
 from server.catalog.ids import new_id
 from server.catalog.tables import asset
 
@@ -89,6 +89,7 @@ def insert_asset(
             **columns,
         )
     )
+    events.asset_changed(conn, asset_id)
     return asset_id
 
 
@@ -111,6 +112,7 @@ def attach_blob(
         )
     )
     access.bump(conn)
+    events.asset_changed(conn, asset_id)
 
 
 def get(conn: Connection, asset_id: str) -> Row[Any] | None:
@@ -181,6 +183,7 @@ def change(conn: Connection, asset_id: str, /, **values: Any) -> None:
     """Set columns of an asset; caches forget it."""
     conn.execute(update(asset).where(asset.c.id == asset_id).values(**values))
     access.bump(conn)
+    events.asset_changed(conn, asset_id)
 
 
 def rename(conn: Connection, row: Row[Any], filename: str) -> None:
@@ -204,6 +207,8 @@ def delete(conn: Connection, asset_id: str) -> tuple[int, int]:
     The bytes are given back by the collector when no other asset has them.
     """
     mine = or_(asset.c.id == asset_id, asset.c.poster_of == asset_id)
+    for row in conn.execute(select(asset.c.id, asset.c.user_id).where(mine)).all():
+        events.asset_deleted(conn, row.user_id, row.id)
     size = conn.execute(
         select(func.count(), func.coalesce(func.sum(asset.c.size), 0)).where(mine)
     ).one()

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from server.catalog import pages
+from server.catalog import events, pages
 from server.catalog.ids import new_id
 from server.catalog.tables import clip, job
 
@@ -41,6 +41,8 @@ def create_generate(
     idempotency_key: str | None = None,
     request_hash: str | None = None,
     notes: Sequence[str] = (),
+    webhook_url: str | None = None,
+    webhook_changes: bool = False,
 ) -> str:
     """A queued job and its clips; the job's id."""
     job_id = new_id("job")
@@ -59,6 +61,9 @@ def create_generate(
             request_hash=request_hash,
             cancel_requested=False,
             notes=list(notes),
+            attempts=0,
+            webhook_url=webhook_url,
+            webhook_changes=webhook_changes,
             created_at=now,
         )
     )
@@ -84,6 +89,7 @@ def create_generate(
             for index, one in enumerate(clips)
         ],
     )
+    events.job_changed(conn, job_id)
     return job_id
 
 
@@ -176,11 +182,13 @@ def count_by_state(conn: Connection) -> dict[tuple[str, str], int]:
 def change(conn: Connection, job_id: str, /, **values: Any) -> None:
     """Set columns of a job."""
     conn.execute(update(job).where(job.c.id == job_id).values(**values))
+    events.job_changed(conn, job_id)
 
 
 def change_clip(conn: Connection, clip_id: str, /, **values: Any) -> None:
     """Set columns of a clip."""
     conn.execute(update(clip).where(clip.c.id == clip_id).values(**values))
+    events.clip_changed(conn, clip_id)
 
 
 def owned_predictions(conn: Connection, provider: str) -> set[str]:

@@ -33,6 +33,8 @@ user = Table(
     Column("id", String, primary_key=True),
     Column("name", String, nullable=False),
     Column("is_admin", Boolean, nullable=False),
+    # Signs what is posted to the user's webhooks (Standard Webhooks, `whsec_…`).
+    Column("webhook_secret", String, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )
 
@@ -107,6 +109,18 @@ job = Table(
     Column("error_code", String),
     Column("error_message", String),
     Column("notes", JSON(none_as_null=True)),
+    # Of a download: where from, the caller's own id, how far it is (0 to 1), bytes a second,
+    # seconds left, how often it was begun, and when it is begun again.
+    Column("url", String),
+    Column("reference", String),
+    Column("progress", Float),
+    Column("speed", Float),
+    Column("eta", Float),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before", UtcDateTime),
+    # Whom to tell of the end (or of each change), see `delivery`.
+    Column("webhook_url", String),
+    Column("webhook_changes", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
@@ -216,4 +230,35 @@ token_access = Table(
     Column("status", Integer, nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("outcome", String, nullable=False),
+)
+
+# What has changed, in the order of the commits: what event streams tell. `data` is the noun's
+# state at that moment, without URLs.
+change_event = Table(
+    "event",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("user_id", ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
+    Column("noun", String, nullable=False),
+    Column("data", JSON(none_as_null=True), nullable=False),
+    Column("at", UtcDateTime, nullable=False, index=True),
+    Index("ix_event_user_id_id", "user_id", "id"),
+    # Numbers are never used twice: a client says by number what it has heard.
+    sqlite_autoincrement=True,
+)
+
+# A message to a caller's own webhook, until it is delivered or given up.
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("event", String, nullable=False),
+    Column("body", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", UtcDateTime, index=True),
+    Column("status", Integer),
+    Column("error", String),
+    Column("delivered_at", UtcDateTime),
 )

@@ -1,5 +1,7 @@
 """Users and their default projects."""
 
+import base64
+import secrets
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +14,15 @@ from server.catalog.tables import project, scene, user
 def create(conn: Connection, name: str, *, is_admin: bool, now: datetime) -> str:
     """A new user with a default project; the user's id."""
     user_id = new_id("us")
-    conn.execute(insert(user).values(id=user_id, name=name, is_admin=is_admin, created_at=now))
+    conn.execute(
+        insert(user).values(
+            id=user_id,
+            name=name,
+            is_admin=is_admin,
+            webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}",
+            created_at=now,
+        )
+    )
     conn.execute(
         insert(project).values(
             id=new_id("pr"), user_id=user_id, name="Default", is_default=True, created_at=now

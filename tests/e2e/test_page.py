@@ -101,7 +101,7 @@ def test_generates_plays_and_seeks(server: Server, browser: Browser, client: htt
         sign_in(page, KEY)
         page.get_by_role("textbox", name="Prompt").fill(prompt)
         page.get_by_label("Length").select_option("5")
-        page.get_by_role("button", name="Generate").dblclick()
+        page.get_by_role("button", name="Generate", exact=True).dblclick()
 
         progress = page.get_by_role("progressbar", name=prompt)
         expect(progress).to_be_visible()
@@ -196,7 +196,7 @@ def test_ended_session_comes_back(server: Server, browser: Browser, client: http
         sign_in(page, key)
         page.get_by_role("textbox", name="Prompt").fill("A session that ended")
         client.delete(f"/api/v3/keys/{key_id}").raise_for_status()
-        page.get_by_role("button", name="Generate").click()
+        page.get_by_role("button", name="Generate", exact=True).click()
         expect(page.get_by_text("Your session has ended")).to_be_visible()
         page.keyboard.press("Escape")
         sign_in(page, KEY)
@@ -266,7 +266,7 @@ def test_first_frame_and_dropped_files(server: Server, browser: Browser, tmp_pat
         chooser.value.set_files(file)
         page.get_by_role("textbox", name="Prompt").fill("From a first frame")
         with page.expect_request("**/api/v3/jobs") as asked:
-            page.get_by_role("button", name="Generate").click()
+            page.get_by_role("button", name="Generate", exact=True).click()
         body = asked.value.post_data_json
         assert body["clips"][0]["image_asset_id"].startswith("as_")
         assert asked.value.header_value("Idempotency-Key")
@@ -292,14 +292,14 @@ def test_errors_stand_where_they_belong(server: Server, browser: Browser) -> Non
     """What the server refuses is told at the field, which gets the focus."""
     with opened(browser, server.url, expected=(INVALID,)) as page:
         sign_in(page, KEY)
-        page.get_by_role("button", name="Generate").click()
+        page.get_by_role("button", name="Generate", exact=True).click()
         expect(page.locator("#prompt-error")).to_have_text("Say what the shot shows.")
         expect(page.get_by_role("textbox", name="Prompt")).to_be_focused()
         page.get_by_role("textbox", name="Prompt").fill("Too long a shot")
         page.get_by_label("Length").evaluate(
             "(select) => { select.append(new Option('99', '99')); select.value = '99'; }"
         )
-        page.get_by_role("button", name="Generate").click()
+        page.get_by_role("button", name="Generate", exact=True).click()
         expect(page.locator("#duration-error")).to_contain_text("makes videos of")
         expect(page.get_by_label("Length")).to_be_focused()
 

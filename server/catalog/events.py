@@ -1,0 +1,94 @@
+"""What has changed, for those who follow it. Recorded in the transaction that changes it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select
+
+from server.catalog.tables import asset, change_event, clip, job
+
+# How long a client may have been away and still go on from where it was.
+KEPT = timedelta(days=1)
+
+_ASSET = (
+    "id",
+    "role",
+    "kind",
+    "filename",
+    "size",
+    "storage_state",
+    "processing_state",
+    "source_expires_at",
+    "visibility",
+    "project_id",
+    "scene_id",
+    "job_id",
+)
+_JOB = ("id", "kind", "status", "progress", "speed", "eta", "error_code", "error_message")
+_CLIP = ("status", "progress", "asset_id", "attempts", "error_code", "error_message")
+
+
+def job_changed(conn: Connection, job_id: str) -> None:
+    """A job is other than it was."""
+    row = conn.execute(select(job).where(job.c.id == job_id)).first()
+    if row is not None:
+        _record(conn, row.user_id, "job", {name: getattr(row, name) for name in _JOB})
+
+
+def clip_changed(conn: Connection, clip_id: str) -> None:
+    """A clip of a job is other than it was."""
+    query = select(clip, job.c.user_id).join(job, job.c.id == clip.c.job_id)
+    row = conn.execute(query.where(clip.c.id == clip_id)).first()
+    if row is not None:
+        data = {"job_id": row.job_id, "index": row.position}
+        data |= {name: getattr(row, name) for name in _CLIP}
+        _record(conn, row.user_id, "clip", data)
+
+
+def asset_changed(conn: Connection, asset_id: str) -> None:
+    """An asset is new, or other than it was."""
+    row = conn.execute(select(asset).where(asset.c.id == asset_id)).first()
+    if row is not None:
+        data = {name: getattr(row, name) for name in _ASSET}
+        expires = data["source_expires_at"]
+        data["source_expires_at"] = expires.isoformat() if expires else None
+        _record(conn, row.user_id, "asset", data)
+
+
+def asset_deleted(conn: Connection, user_id: str, asset_id: str) -> None:
+    """An asset is gone."""
+    _record(conn, user_id, "asset", {"id": asset_id, "deleted": True})
+
+
+def after(conn: Connection, user_id: str, last: int, limit: int) -> list[Row[Any]]:
+    """A user's events after number `last`, in their order."""
+    query = (
+        select(change_event)
+        .where(change_event.c.user_id == user_id, change_event.c.id > last)
+        .order_by(change_event.c.id)
+        .limit(limit)
+    )
+    return list(conn.execute(query))
+
+
+def bounds(conn: Connection) -> tuple[int, int]:
+    """The numbers of the oldest event that is kept and of the newest; (1, 0) without any."""
+    low, high = conn.execute(select(func.min(change_event.c.id), func.max(change_event.c.id))).one()
+    return (int(low), int(high)) if high is not None else (1, 0)
+
+
+def forget_old(conn: Connection, now: datetime) -> None:
+    """Remove what nobody can be waiting for any more; the newest stays, to count on from."""
+    _, newest = bounds(conn)
+    conn.execute(
+        delete(change_event).where(change_event.c.at < now - KEPT, change_event.c.id < newest)
+    )
+
+
+def _record(conn: Connection, user_id: str, noun: str, data: Mapping[str, Any]) -> None:
+    conn.execute(
+        insert(change_event).values(
+            user_id=user_id, noun=noun, data=dict(data), at=datetime.now(UTC)
+        )
+    )
