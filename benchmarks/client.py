@@ -116,7 +116,7 @@ def ranges(
             selector.register(connection.sock, selectors.EVENT_READ, connection)
         begun = time.perf_counter()
         done = 0
-        while (passed := time.perf_counter() - begun) < seconds:
+        while (passed := time.perf_counter() - begun) < seconds or not done:
             for key, _ in selector.select(1):
                 if key.data.readable():
                     done += 1

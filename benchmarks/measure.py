@@ -295,9 +295,9 @@ def latency(report: Report, work: Path, sizes: Sizes) -> None:
         target = ours.target(asset)
         with _uploading(ours, sizes.upload):
             note("beside an upload", list(_calls(ours, asset["id"], sizes.calls)))
-        with client.Readers([target] * 8, rate=2_500_000), _uploading(ours, sizes.upload):
+        with _uploading(ours, sizes.upload), client.Readers([target] * 8, rate=2_500_000):
             note("upload, 8 players at 20 Mbit/s", list(_calls(ours, asset["id"], sizes.calls)))
-        with client.Viewers(target, 8), _uploading(ours, sizes.upload):
+        with _uploading(ours, sizes.upload), client.Viewers(target, 8):
             note("upload, 8 streams at full speed", list(_calls(ours, asset["id"], sizes.calls)))
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -22,17 +23,32 @@ from server.blobs.volume import Volume
 from server.catalog.keys import Principal
 from server.db import Database
 from server.egress import Guard, authority, parse_allowed
-from server.http import assets, identity, jobs, page, problems, system, tokens, videos
+from server.http import (
+    assets,
+    events,
+    identity,
+    jobs,
+    page,
+    problems,
+    spending,
+    system,
+    tokens,
+    videos,
+    webhooks,
+)
 from server.http.access_log import AccessLog
 from server.http.auth import Authentication, principal_of
 from server.http.context import Services
 from server.http.gate import Gate
+from server.http.media import routers as media_routers
 from server.http.metrics import Metrics
 from server.http.observe import Observe
-from server.jobs.context import Work
+from server.http.pulse import Pulse
+from server.ingest.ytdlp import YtDlp
+from server.jobs.context import Downloads, Work
 from server.jobs.loop import Loop
 from server.library import collect
-from server.media import Media
+from server.media import Media, sniff
 from server.providers.base import Provider
 from server.providers.fal import Fal
 from server.providers.replicate import Replicate
@@ -43,11 +59,14 @@ from server.tokens import Tokens
 log = structlog.get_logger(__name__)
 
 
-def create_app(settings: Settings, *, writer: str, local: tuple[str, int]) -> ASGIApp:
+def create_app(
+    settings: Settings, *, writer: str, local: tuple[str, int], stopping: asyncio.Event
+) -> ASGIApp:
     """The application on a prepared data folder (see `server/serve.py`).
 
     `writer` names this process's lock file; `local` is the address and port where it listens:
-    how a provider that runs in this process reaches it.
+    how a provider that runs in this process reaches it; `stopping` is set when a shutdown begins,
+    and ends the event streams.
     """
     volume = Volume(settings.data_dir, min_free=settings.min_free_bytes)
     database = Database(settings.database, on_full=volume.release)
@@ -57,11 +76,13 @@ def create_app(settings: Settings, *, writer: str, local: tuple[str, int]) -> AS
     client = guard.client()
     media = Media()
     folder = settings.data_dir / "work"
+    downloads = _downloads(settings, folder)
     # The sample provider fetches its images from this very process, and from nowhere else.
     own_client = Guard(allow_private=frozenset({local})).client()
     providers = _providers(settings, media, own_client)
     own_url = f"http://{authority(*local)}"
     bases = {name: _base(settings, provider, own_url) for name, provider in providers.items()}
+    access_log = AccessLog(database)
     loop: Loop
 
     def wake(job_id: str | None) -> None:
@@ -76,17 +97,23 @@ def create_app(settings: Settings, *, writer: str, local: tuple[str, int]) -> AS
         client=client,
         providers=providers,
         asset_base=bases,
+        downloads=downloads,
         folder=folder,
         clock=_now,
         wake=wake,
+        flush_access_log=access_log.flush,
+        webhook_base={name: _webhooks(base, name) for name, base in bases.items()},
         submission_grace=settings.submission_grace,
+        max_attempts=settings.max_attempts,
+        save_retry=settings.save_retry_seconds,
+        keep_unsaved=settings.keep_unsaved,
         max_output_bytes=settings.max_upload_bytes,
-        max_active_predictions=settings.max_active_predictions,
+        concurrency=settings.provider_concurrency,
     )
     loop = Loop(work)
     gate = Gate(database, signer, _now)
-    access_log = AccessLog(database)
     metrics = Metrics()
+    pulse = Pulse(database, stopping)
     services = Services(
         database=database,
         blobs=blobs,
@@ -95,6 +122,8 @@ def create_app(settings: Settings, *, writer: str, local: tuple[str, int]) -> AS
         gate=gate,
         access_log=access_log,
         metrics=metrics,
+        pulse=pulse,
+        guard=guard,
         providers=providers,
         default_provider=next(iter(providers)),
         reachable_by={name: base is not None for name, base in bases.items()},
@@ -103,6 +132,8 @@ def create_app(settings: Settings, *, writer: str, local: tuple[str, int]) -> AS
         public_url=settings.outside_url,
         client_ip_header="fly-client-ip" if settings.fly_app_name else None,
         max_upload_bytes=settings.max_upload_bytes,
+        max_active_predictions=settings.max_active_predictions,
+        daily_predictions=settings.daily_predictions,
     )
 
     @contextlib.asynccontextmanager
@@ -112,7 +143,10 @@ def create_app(settings: Settings, *, writer: str, local: tuple[str, int]) -> AS
         if swept:
             log.info("half-written blobs of a dead process discarded", count=swept)
         volume.keep()
-        tasks = [asyncio.create_task(loop.run()), asyncio.create_task(access_log.run())]
+        if lacks := downloads.ytdlp.missing():
+            log.warning("not everything that downloads want is here", missing="; ".join(lacks))
+        running = (loop.run(), access_log.run(), pulse.run())
+        tasks = [asyncio.create_task(one) for one in running]
         try:
             yield
         finally:
@@ -123,6 +157,7 @@ def create_app(settings: Settings, *, writer: str, local: tuple[str, int]) -> AS
             for provider in providers.values():
                 await provider.aclose()
             await client.aclose()
+            await downloads.client.aclose()
             await own_client.aclose()
             await database.close()
             blobs.close()
@@ -138,6 +173,10 @@ def create_app(settings: Settings, *, writer: str, local: tuple[str, int]) -> AS
             assets.router,
             tokens.router,
             jobs.router,
+            events.router,
+            *media_routers,
+            webhooks.router,
+            spending.router,
             videos.videos,
             *videos.storage,
             identity.router,
@@ -176,10 +215,41 @@ def _providers(
             settings.replicate_api_token, base_url=settings.replicate_base_url
         )
     if settings.fal_key:
-        providers["fal"] = Fal(settings.fal_key, queue_url=settings.fal_queue_url)
+        providers["fal"] = Fal(
+            settings.fal_key,
+            queue_url=settings.fal_queue_url,
+            jwks_url=settings.fal_jwks_url,
+        )
     if not providers:
         providers["sample"] = Sample(media, settings.data_dir / "sample", own_client)
     return providers
+
+
+def _downloads(settings: Settings, folder: Path) -> Downloads:
+    """How URLs are fetched: through the operator's proxy, if there is one."""
+    guard = Guard(
+        allow_private=parse_allowed(settings.allow_private_urls), proxy=settings.download_proxy
+    )
+    ytdlp = YtDlp(
+        work_dir=folder.absolute(),
+        guard=guard,
+        max_bytes=settings.max_download_bytes,
+        max_duration=settings.max_download_seconds,
+        timeout=settings.download_timeout,
+        cookies=settings.cookies_file,
+        stall=settings.download_stall,
+        sniff=lambda head: sniff.kind(sniff.content_type(head)) != "other",
+    )
+    return Downloads(
+        client=guard.client(),
+        ytdlp=ytdlp,
+        max_bytes=settings.max_download_bytes,
+        max_seconds=settings.max_download_seconds,
+        timeout=settings.download_timeout,
+        stall=settings.download_stall,
+        retry=settings.download_retry_seconds,
+        at_once=settings.downloads,
+    )
 
 
 def _base(settings: Settings, provider: Provider, own_url: str) -> str | None:
@@ -195,6 +265,16 @@ def _base(settings: Settings, provider: Provider, own_url: str) -> str | None:
     if _is_loopback(host) and not _is_loopback(urlsplit(theirs).hostname or ""):
         return None
     return url
+
+
+def _webhooks(base: str | None, provider: str) -> str | None:
+    """Where a provider posts its webhooks: over https, or on this machine."""
+    if base is None or provider == "sample":
+        return None
+    parts = urlsplit(base)
+    if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
+        return None
+    return f"{base}/api/v3/webhooks/{provider}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,6 +1,7 @@
 """Commands. Data goes to stdout, talk to stderr; errors are a sentence and an exit code."""
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import click
 from sqlalchemy import Engine
 
-from server import logs
+from server import ingest_command, logs
 from server.catalog import keys, users
 from server.errors import Invalid, NotFound, ReelbaseError
 from server.migrate import open_existing
@@ -144,6 +145,33 @@ def keys_revoke(key_id: str, data_dir: Path | None) -> None:
             raise NotFound(f"There is no key {key_id}.")
         done = keys.revoke(conn, key_id, datetime.now(UTC))
     click.echo("Revoked." if done else "It was revoked before.", err=True)
+
+
+@main.command()
+@click.argument("urls", nargs=-1, required=True, metavar="URL...")
+@click.option("--user", help="Name or id of whose it becomes. Default: the first admin.")
+@click.option("--project", help="Id of the project. Default: the user's default project.")
+@as_json
+@data_dir
+@click.pass_context
+def ingest(
+    ctx: click.Context,
+    urls: tuple[str, ...],
+    user: str | None,
+    project: str | None,
+    as_json: bool,
+    data_dir: Path | None,
+) -> None:
+    """Have the running server fetch URLs, wait, and print the ids of the assets."""
+    settings = load(data_dir=data_dir)
+    outcomes = ingest_command.run(settings, urls, user=user, project=project)
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in outcomes], indent=2))
+    else:
+        for one in outcomes:
+            if one.status == "completed":
+                click.echo(one.asset_id)
+    ctx.exit(0 if all(one.status == "completed" for one in outcomes) else 1)
 
 
 def _engine(settings: Settings) -> Engine:

@@ -115,6 +115,14 @@ def sync_engine(path: Path) -> Engine:
     return engine
 
 
+def reading_engine(path: Path) -> Engine:
+    """An engine for commands that look again and again: it never asks for the writer's place."""
+    url = f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true"
+    engine = create_engine(url, poolclass=StaticPool)
+    _prepare(engine, "BEGIN")
+    return engine
+
+
 class _Session:
     """A connection with a thread of its own, on which whole transactions run.
 

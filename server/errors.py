@@ -126,6 +126,13 @@ class StorageFull(ReelbaseError):
     code = "storage_full"
 
 
+class TooMany(ReelbaseError):
+    """A limit that protects from a runaway script."""
+
+    status = 429
+    code = "too_many_requests"
+
+
 class Unavailable(ReelbaseError):
     """The service cannot do this now."""
 

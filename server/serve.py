@@ -1,5 +1,6 @@
 """What happens before the first request, and after the last: lock, migrate, keys, uvicorn."""
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -51,8 +52,9 @@ def serve(settings: Settings, host: str, port: int) -> None:
         reached = "127.0.0.1" if address in ("0.0.0.0", "::") else address  # noqa: S104
         url = settings.outside_url or f"http://{reached}:{bound}"
         _first_keys(settings, url)
+        stopping = asyncio.Event()
         config = uvicorn.Config(
-            create_app(settings, writer=writer, local=(reached, bound)),
+            create_app(settings, writer=writer, local=(reached, bound), stopping=stopping),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -71,17 +73,22 @@ def serve(settings: Settings, host: str, port: int) -> None:
             local=f"http://{authority(reached, bound)}",
             data=str(settings.data_dir),
         )
-        server = _Server(config)
+        server = _Server(config, stopping)
         server.run(sockets=[listener])
         if not server.started:
             raise StartError("The service did not start; the log says why.")
 
 
 class _Server(uvicorn.Server):
-    """Closes what is still open after the last word: uvicorn leaves it to the garbage."""
+    """Ends event streams first, and last closes what is still open: uvicorn does neither."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn."""
+        self._stopping.set()
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             connection.transport.abort()

@@ -27,8 +27,21 @@ class Settings(BaseSettings):
     allow_private_urls: str = ""
     min_free_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
     max_upload_bytes: int = Field(default=100 * 1024**3, gt=0)
-    max_active_predictions: int = Field(default=8, gt=0)
+    provider_concurrency: int = Field(default=8, gt=0)
+    max_active_predictions: int = Field(default=100, gt=0)
+    daily_predictions: int | None = Field(default=None, gt=0)
     submission_grace: float = Field(default=60.0, ge=0)
+    max_attempts: int = Field(default=2, ge=1)
+    save_retry_seconds: float = Field(default=15.0, gt=0)
+    keep_unsaved: bool = True
+    downloads: int = Field(default=2, gt=0)
+    max_download_bytes: int = Field(default=10 * 1024**3, gt=0)
+    max_download_seconds: float = Field(default=4 * 3600.0, gt=0)
+    download_timeout: float = Field(default=3600.0, gt=0)
+    download_stall: float = Field(default=60.0, gt=0)
+    download_retry_seconds: float = Field(default=10.0, gt=0)
+    download_proxy: str | None = Field(default=None, repr=False)
+    cookies_file: Path | None = None
     shutdown_seconds: float = Field(default=20.0, gt=0)
     media_hosts: str = "replicate.delivery *.replicate.delivery fal.media *.fal.media"
     log_format: str = Field(default="auto", pattern="^(auto|json|text)$")
@@ -41,6 +54,9 @@ class Settings(BaseSettings):
     )
     fal_key: str | None = Field(default=None, repr=False, validation_alias="FAL_KEY")
     fal_queue_url: str = Field(default="https://queue.fal.run", validation_alias="FAL_QUEUE_URL")
+    fal_jwks_url: str = Field(
+        default="https://rest.fal.ai/.well-known/jwks.json", validation_alias="FAL_JWKS_URL"
+    )
     fly_app_name: str | None = Field(default=None, validation_alias=AliasChoices("FLY_APP_NAME"))
 
     @property

@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises:
-Create Date: 2026-11-21 08:47:01.270970
+Create Date: 2026-11-21 09:01:27.585014
 """
 
 import sqlalchemy as sa
@@ -152,6 +152,7 @@ def upgrade() -> None:
         sa.Column("notes", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("url", sa.String(), nullable=True),
         sa.Column("reference", sa.String(), nullable=True),
+        sa.Column("filename", sa.String(), nullable=True),
         sa.Column("progress", sa.Float(), nullable=True),
         sa.Column("speed", sa.Float(), nullable=True),
         sa.Column("eta", sa.Float(), nullable=True),
@@ -311,6 +312,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_clip_asset_id"), "clip", ["asset_id"], unique=False)
     op.create_index(op.f("ix_clip_nonce"), "clip", ["nonce"], unique=False)
+    op.create_index(op.f("ix_clip_prediction_id"), "clip", ["prediction_id"], unique=False)
     op.create_table(
         "token_access",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),

@@ -38,6 +38,8 @@ PIECE = 128 * 1024
 # The same, for a reader that has taken STEADY bytes and never let us wait longer than PROMPT
 # (seconds) for the next piece: a large piece costs a third of the processor time of small ones.
 # Socket buffers swallow some MiB at once on behalf of slow readers too: STEADY is beyond that.
+# Readers at one time share it, down to PIECE each: it bounds a turn of the event loop, in which
+# each of them may get a piece while everybody else waits.
 LARGE = 512 * 1024
 STEADY = 16 * 1024 * 1024
 PROMPT = 0.02
@@ -218,6 +220,7 @@ class _Reader:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         self._warm: dict[int, int] = {}
         self._warm_limit = max(16, memory // 4 // CHUNK)
+        self._reading = 0
 
     def close(self) -> None:
         self._threads.shutdown(wait=True)
@@ -230,6 +233,7 @@ class _Reader:
         ahead: Future[bytes] | None = None
         at, most, prompt = start, PIECE, 0
         row, offset, size = _slice(blob_id, at, stop, most)
+        self._reading += 1
         try:
             while True:
                 if ahead is not None:
@@ -255,8 +259,13 @@ class _Reader:
                 yield piece
                 if time.perf_counter() - begun > PROMPT:
                     prompt = 0
-                most = LARGE if prompt >= STEADY else PIECE
+                if ahead is None:
+                    # A socket that takes all at once and a read from memory never wait: without
+                    # this nobody else would run until the end of the video.
+                    await asyncio.sleep(0)
+                most = max(PIECE, LARGE // self._reading) if prompt >= STEADY else PIECE
         finally:
+            self._reading -= 1
             if ahead is not None:
                 ahead.cancel()
 

@@ -11,7 +11,7 @@ from server.blobs import rows as blob_rows
 from server.blobs.store import Sealed
 from server.catalog import access, events, names, pages
 from server.catalog.ids import new_id
-from server.catalog.tables import asset
+from server.catalog.tables import asset, job
 
 # What the poster of an asset is called in a query.
 _poster = asset.alias("poster")
@@ -21,6 +21,17 @@ _POSTER_ID = (
     .limit(1)
     .scalar_subquery()
     .label("poster_id")
+)
+_POSTER_EPOCH = (
+    select(_poster.c.token_epoch)
+    .where(_poster.c.poster_of == asset.c.id, _poster.c.storage_state == "stored")
+    .limit(1)
+    .scalar_subquery()
+    .label("poster_epoch")
+)
+# The caller's own id for a download.
+_REFERENCE = (
+    select(job.c.reference).where(job.c.id == asset.c.job_id).scalar_subquery().label("reference")
 )
 
 
@@ -186,16 +197,19 @@ def change(conn: Connection, asset_id: str, /, **values: Any) -> None:
     events.asset_changed(conn, asset_id)
 
 
-def rename(conn: Connection, row: Row[Any], filename: str) -> None:
-    """File an asset under another name. `filename` must be safe already."""
-    if filename == row.filename:
+def rename(conn: Connection, row: Row[Any], filename: str, *, kind: str | None = None) -> None:
+    """File an asset under another name, or kind. `filename` must be safe already."""
+    kind = kind or row.kind
+    # Only within a scene the kind is a part of the key.
+    moves = row.scene_id is not None and kind != row.kind
+    if filename == row.filename and not moves:
         return
     key, filename = names.storage_key(
         conn,
         user_id=row.user_id,
         project_id=row.project_id,
         scene_id=row.scene_id,
-        kind=row.kind,
+        kind=kind,
         filename=filename,
     )
     change(conn, row.id, filename=filename, storage_key=key)
@@ -228,6 +242,17 @@ def to_process(conn: Connection, limit: int) -> list[Row[Any]]:
     return list(conn.execute(query))
 
 
+def to_save(conn: Connection, now: datetime, limit: int) -> list[str]:
+    """Outputs that are to be saved again now, the most urgent first."""
+    query = (
+        select(asset.c.id)
+        .where(asset.c.storage_state.in_(("url_only", "unsaved")), asset.c.next_save_at <= now)
+        .order_by(asset.c.source_expires_at.is_(None), asset.c.source_expires_at)
+        .limit(limit)
+    )
+    return [str(asset_id) for asset_id in conn.execute(query).scalars()]
+
+
 def has_orphaned_blobs(conn: Connection) -> bool:
     """Whether there are sealed blobs that no asset has."""
     return conn.execute(_orphans().limit(1)).first() is not None
@@ -246,4 +271,4 @@ def _orphans() -> Select[Any]:
 
 
 def _rows() -> Select[Any]:
-    return select(asset, _POSTER_ID)
+    return select(asset, _POSTER_ID, _POSTER_EPOCH, _REFERENCE)

@@ -25,7 +25,17 @@ _ASSET = (
     "scene_id",
     "job_id",
 )
-_JOB = ("id", "kind", "status", "progress", "speed", "eta", "error_code", "error_message")
+_JOB = (
+    "id",
+    "kind",
+    "status",
+    "progress",
+    "speed",
+    "eta",
+    "reference",
+    "error_code",
+    "error_message",
+)
 _CLIP = ("status", "progress", "asset_id", "attempts", "error_code", "error_message")
 
 
@@ -76,6 +86,12 @@ def bounds(conn: Connection) -> tuple[int, int]:
     """The numbers of the oldest event that is kept and of the newest; (1, 0) without any."""
     low, high = conn.execute(select(func.min(change_event.c.id), func.max(change_event.c.id))).one()
     return (int(low), int(high)) if high is not None else (1, 0)
+
+
+def job_ended(conn: Connection, job_id: str) -> bool:
+    """Whether a job has ended, or is not there."""
+    status = conn.execute(select(job.c.status).where(job.c.id == job_id)).scalar()
+    return status in (None, "completed", "failed", "canceled")
 
 
 def forget_old(conn: Connection, now: datetime) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, case, func, insert, select, update
 
-from server.catalog import events, pages
+from server.catalog import deliveries, events, pages
 from server.catalog.ids import new_id
 from server.catalog.tables import clip, job
 
@@ -93,6 +93,58 @@ def create_generate(
     return job_id
 
 
+def create_download(
+    conn: Connection,
+    *,
+    user_id: str,
+    project_id: str,
+    scene_id: str | None,
+    url: str,
+    filename: str | None,
+    reference: str | None,
+    now: datetime,
+) -> str:
+    """A queued job that fetches a URL; its id."""
+    job_id = new_id("job")
+    conn.execute(
+        insert(job).values(
+            id=job_id,
+            user_id=user_id,
+            project_id=project_id,
+            scene_id=scene_id,
+            kind="download",
+            status="queued",
+            combine=False,
+            cancel_requested=False,
+            url=url,
+            filename=filename,
+            reference=reference,
+            progress=0.0,
+            attempts=0,
+            webhook_changes=False,
+            created_at=now,
+        )
+    )
+    events.job_changed(conn, job_id)
+    return job_id
+
+
+def active_downloads(
+    conn: Connection, *, user_id: str, project_id: str, scene_id: str | None, url: str
+) -> list[Row[Any]]:
+    """A user's downloads of a URL to a place that are under way, oldest first."""
+    query = select(job).where(
+        job.c.user_id == user_id,
+        job.c.kind == "download",
+        job.c.status.in_(ACTIVE),
+        job.c.cancel_requested.is_(False),
+        job.c.project_id == project_id,
+        job.c.scene_id.is_not_distinct_from(scene_id),
+        job.c.url == url,
+    )
+    return list(conn.execute(query.order_by(job.c.created_at, job.c.id)))
+
+
 def get(conn: Connection, job_id: str) -> Row[Any] | None:
     """A job's row."""
     return conn.execute(select(job).where(job.c.id == job_id)).first()
@@ -105,22 +157,10 @@ def retry(conn: Connection, row: Row[Any]) -> bool:
     """
     again = [one for one in clips_of(conn, [row.id]) if one.status in ("failed", "canceled")]
     for one in again:
-        values: dict[str, Any] = {"error_code": None, "error_message": None}
         if one.prediction_ended or one.prediction_id is None:
-            past = list(one.past_predictions or [])
-            values |= {
-                "status": "queued",
-                "progress": 0.0,
-                "past_predictions": [*past, one.prediction_id] if one.prediction_id else past,
-                "prediction_id": None,
-                "prediction_ended": False,
-                "handles": None,
-                "submitting_at": None,
-                "nonce": None,
-            }
+            start_over(conn, one)
         else:
-            values["status"] = "processing"
-        change_clip(conn, one.id, **values)
+            change_clip(conn, one.id, status="processing", error_code=None, error_message=None)
     if again or row.status == "failed":
         change(
             conn,
@@ -133,6 +173,44 @@ def retry(conn: Connection, row: Row[Any]) -> bool:
         )
         return True
     return False
+
+
+def add_note(conn: Connection, job_id: str, note: str) -> None:
+    """Have a job say something that its owner may want to know."""
+    row = get(conn, job_id)
+    if row is not None and note not in (row.notes or []):
+        change(conn, job_id, notes=[*(row.notes or []), note])
+
+
+def active_clips(conn: Connection, user_id: str) -> int:
+    """How many predictions of a user wait or run."""
+    query = (
+        select(func.count())
+        .select_from(clip.join(job, job.c.id == clip.c.job_id))
+        .where(job.c.user_id == user_id, job.c.status.in_(ACTIVE))
+        .where(clip.c.status.in_(("queued", "submitting", "processing")))
+    )
+    return int(conn.execute(query).scalar_one())
+
+
+def spending(conn: Connection, user_id: str, since: datetime | None = None) -> list[Row[Any]]:
+    """A user's predictions, billed seconds and cost (US dollars, where told), by project."""
+    query = (
+        select(
+            job.c.project_id,
+            # A clip that waits will be one more.
+            func.sum(case((clip.c.attempts > 1, clip.c.attempts), else_=1)).label("predictions"),
+            func.sum(clip.c.seconds).label("seconds"),
+            func.sum(clip.c.cost).label("cost"),
+        )
+        .select_from(clip.join(job, job.c.id == clip.c.job_id))
+        .where(job.c.user_id == user_id, job.c.provider != "sample")
+        .group_by(job.c.project_id)
+        .order_by(job.c.project_id)
+    )
+    if since is not None:
+        query = query.where(job.c.created_at >= since)
+    return list(conn.execute(query))
 
 
 def by_idempotency_key(conn: Connection, user_id: str, key: str) -> Row[Any] | None:
@@ -180,15 +258,81 @@ def count_by_state(conn: Connection) -> dict[tuple[str, str], int]:
 
 
 def change(conn: Connection, job_id: str, /, **values: Any) -> None:
-    """Set columns of a job."""
+    """Set columns of a job; whoever follows it, or asked to be told, will be."""
     conn.execute(update(job).where(job.c.id == job_id).values(**values))
     events.job_changed(conn, job_id)
+    row = get(conn, job_id)
+    if row is None or row.webhook_url is None or "status" not in values:
+        return
+    if row.status in ENDED or row.webhook_changes:
+        deliveries.record(conn, row)
 
 
 def change_clip(conn: Connection, clip_id: str, /, **values: Any) -> None:
     """Set columns of a clip."""
     conn.execute(update(clip).where(clip.c.id == clip_id).values(**values))
     events.clip_changed(conn, clip_id)
+
+
+def own_prediction(
+    conn: Connection, clip_id: str, prediction_id: str, handles: dict[str, str]
+) -> None:
+    """Give a clip the prediction that was made for it: from here on it is only looked up.
+
+    An answer and a webhook may both tell of it: the second changes nothing.
+    """
+    row = get_clip(conn, clip_id)
+    if row.prediction_id == prediction_id:
+        if handles:
+            change_clip(conn, clip_id, handles=handles)
+        return
+    change_clip(
+        conn,
+        clip_id,
+        status="processing",
+        prediction_id=prediction_id,
+        handles=handles,
+        attempts=row.attempts + 1,
+    )
+
+
+def clip_of_prediction(conn: Connection, provider: str, prediction_id: str) -> Row[Any] | None:
+    """The clip that has this prediction of a provider."""
+    query = (
+        select(clip)
+        .join(job, job.c.id == clip.c.job_id)
+        .where(job.c.provider == provider, clip.c.prediction_id == prediction_id)
+    )
+    return conn.execute(query).first()
+
+
+def clip_of_asset(conn: Connection, asset_id: str) -> Row[Any] | None:
+    """The clip whose output an asset is."""
+    return conn.execute(select(clip).where(clip.c.asset_id == asset_id)).first()
+
+
+def clip_of_nonce(conn: Connection, nonce: str) -> Row[Any] | None:
+    """The clip whose current submission has this nonce."""
+    return conn.execute(select(clip).where(clip.c.nonce == nonce)).first()
+
+
+def start_over(conn: Connection, row: Row[Any], status: str = "queued") -> None:
+    """Have a clip ask for a new prediction; the old one is remembered as not to be adopted."""
+    past = list(row.past_predictions or [])
+    change_clip(
+        conn,
+        row.id,
+        status=status,
+        progress=0.0,
+        past_predictions=[*past, row.prediction_id] if row.prediction_id else past,
+        prediction_id=None,
+        prediction_ended=False,
+        handles=None,
+        submitting_at=None,
+        nonce=None,
+        error_code=None,
+        error_message=None,
+    )
 
 
 def owned_predictions(conn: Connection, provider: str) -> set[str]:

@@ -34,6 +34,13 @@ def safe_filename(name: str, *, extension: str | None) -> str:
     return f"{stem}.{suffix}"
 
 
+def is_numbered(filename: str, of: str) -> bool:
+    """Whether a name is what `storage_key` makes of another: `a-2.mp4` of `a.mp4`, or the same."""
+    stem, dot, suffix = of.rpartition(".")
+    pattern = f"{re.escape(stem)}(-[0-9]+)?{re.escape(dot + suffix)}"
+    return re.fullmatch(pattern, filename) is not None
+
+
 def storage_key(
     conn: Connection,
     *,

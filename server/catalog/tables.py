@@ -109,10 +109,11 @@ job = Table(
     Column("error_code", String),
     Column("error_message", String),
     Column("notes", JSON(none_as_null=True)),
-    # Of a download: where from, the caller's own id, how far it is (0 to 1), bytes a second,
-    # seconds left, how often it was begun, and when it is begun again.
+    # Of a download: where from, the caller's own id, the name that the caller wants, how far it
+    # is (0 to 1), bytes a second, seconds left, how often it was begun, and when it is begun again.
     Column("url", String),
     Column("reference", String),
+    Column("filename", String),
     Column("progress", Float),
     Column("speed", Float),
     Column("eta", Float),
@@ -186,7 +187,7 @@ clip = Table(
     # Set before the provider is asked, so that a crash cannot make us ask twice.
     Column("submitting_at", UtcDateTime),
     Column("nonce", String, index=True),
-    Column("prediction_id", String),
+    Column("prediction_id", String, index=True),
     # Of earlier attempts: never to be taken for a lost one.
     Column("past_predictions", JSON(none_as_null=True)),
     # The provider has said its last word on the prediction: a retry asks for a new one.

@@ -108,6 +108,21 @@ def of_clip(conn: Connection, clip_id: str) -> set[str]:
     return set(conn.execute(query).scalars())
 
 
+def fetches_of_clip(conn: Connection, clip_id: str) -> list[tuple[str, list[int]]]:
+    """The files that were lent for a clip's submission, with the answers to who asked for them."""
+    query = (
+        select(asset.c.filename, token.c.id)
+        .join(asset, asset.c.id == token.c.asset_id)
+        .where(token.c.clip_id == clip_id, token.c.revoked_at.is_(None))
+    )
+    found = []
+    for filename, token_id in conn.execute(query).all():
+        statuses = select(token_access.c.status).where(token_access.c.token_id == token_id)
+        ordered = conn.execute(statuses.order_by(token_access.c.id)).scalars()
+        found.append((str(filename), [int(status) for status in ordered]))
+    return found
+
+
 def revoke_of_clips(conn: Connection, clip_ids: Sequence[str], now: datetime) -> None:
     """Revoke what was issued to a provider for these clips."""
     _revoke_where(conn, token.c.clip_id.in_(clip_ids), now)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row
 
 from server.catalog import assets, names, users
 from server.catalog.keys import Principal
-from server.errors import Invalid, NotFound
+from server.errors import Conflict, Invalid, NotFound
 from server.http.auth import needs, owns
 from server.http.bytes import serve
 from server.http.context import Services
@@ -210,6 +210,45 @@ async def remove(
     return Deleted(count, size)
 
 
+@post(
+    "/{asset_id:str}/save",
+    status_code=202,
+    guards=[needs("write")],
+    responses=documented(401, 404, 409, 507),
+    summary="Try again to store a generated asset",
+)
+async def save(
+    request: Request[Any, Any, State],
+    services: NamedDependency[Services],
+    principal: NamedDependency[Principal],
+    asset_id: FromPath[str],
+) -> Asset:
+    """For one that is `url_only`, `unsaved` or `expired`; nothing is generated again."""
+    services.volume.check()
+
+    def apply(conn: Connection) -> Row[Any]:
+        row = own_row(conn, principal, asset_id)
+        if row.storage_state in ("pending", "failed"):
+            raise Conflict(
+                f"The asset is {row.storage_state}: there is nothing to be saved again.",
+                code="not_savable",
+            )
+        if row.storage_state != "stored":
+            state = "unsaved" if row.storage_state == "expired" else row.storage_state
+            assets.change(
+                conn,
+                asset_id,
+                storage_state=state,
+                next_save_at=services.clock(),
+                save_attempts=0,
+            )
+        return own_row(conn, principal, asset_id)
+
+    row = await services.database.write(apply)
+    services.wake(None)
+    return Presenter(request, services).asset(row)
+
+
 @route(
     "/{asset_id:str}/data",
     http_method=["GET", "HEAD"],
@@ -230,6 +269,6 @@ async def data(
 
 router = Router(
     "/api/v3/assets",
-    route_handlers=[upload, list_assets, show, change, remove, data],
+    route_handlers=[upload, list_assets, show, change, remove, save, data],
     tags=["assets"],
 )

@@ -41,21 +41,29 @@ class Authentication(AbstractAuthenticationMiddleware):
             and connection.route_handler.opt.get("token_auth")
         ):
             return AuthenticationResult(user=None, auth="token")
-        gate = self._services.gate
-        key = connection.headers.get("x-api-key") or _bearer(connection)
-        if key is not None:
-            principal = await gate.by_key(key)
-            if principal is None:
-                raise Unauthorized("This API key is not good, or not any more.", code="invalid_key")
-            self._services.access_log.key_used(principal.key_id, self._services.clock())
-            return AuthenticationResult(user=principal, auth="key")
-        if cookie := connection.cookies.get(COOKIE):
-            principal = await gate.by_session(cookie)
-            if principal is not None:
+        principal, by = await find_principal(connection, self._services)
+        if principal is not None:
+            if by == "session":
                 check_origin(connection)
-                self._services.access_log.key_used(principal.key_id, self._services.clock())
-                return AuthenticationResult(user=principal, auth="session")
-        return AuthenticationResult(user=None, auth=None)
+            self._services.access_log.key_used(principal.key_id, self._services.clock())
+        return AuthenticationResult(user=principal, auth=by)
+
+
+async def find_principal(
+    connection: Connection, services: Services
+) -> tuple[Principal | None, str | None]:
+    """Who asks, and by what: `key` or `session`. Raises Unauthorized for a key that is not good."""
+    key = connection.headers.get("x-api-key") or _bearer(connection)
+    if key is not None:
+        principal = await services.gate.by_key(key)
+        if principal is None:
+            raise Unauthorized("This API key is not good, or not any more.", code="invalid_key")
+        return principal, "key"
+    if cookie := connection.cookies.get(COOKIE):
+        principal = await services.gate.by_session(cookie)
+        if principal is not None:
+            return principal, "session"
+    return None, None
 
 
 def _bearer(connection: Connection) -> str | None:
@@ -85,18 +93,24 @@ def check_origin(connection: Connection) -> None:
         )
 
 
-def needs(scope: str) -> Callable[[Connection, BaseRouteHandler], Awaitable[None]]:
-    """A guard: the request needs a principal with this scope."""
+def needs(*scopes: str) -> Callable[[Connection, BaseRouteHandler], Awaitable[None]]:
+    """A guard: the request needs a principal with this scope, or with one of these."""
 
     # Not a plain function: the framework would send that through a thread.
     async def guard(connection: Connection, _: BaseRouteHandler) -> None:
         principal: Principal | None = connection.user
         if principal is None:
             raise Unauthorized("This needs an API key (X-API-Key or Bearer) or a session.")
-        if scope not in principal.scopes:
-            raise Forbidden(f"This key may not do that: it lacks the scope '{scope}'.")
+        check_scope(principal, *scopes)
 
     return guard
+
+
+def check_scope(principal: Principal, *scopes: str) -> None:
+    """Raise Forbidden for a principal that has none of these scopes."""
+    if not set(scopes) & set(principal.scopes):
+        wanted = " or ".join(f"'{scope}'" for scope in scopes)
+        raise Forbidden(f"This key may not do that: it lacks the scope {wanted}.")
 
 
 def owns(principal: Principal, user_id: str) -> bool:

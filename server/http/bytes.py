@@ -125,6 +125,8 @@ def _elsewhere(asset: Served, now: datetime) -> Response[None]:
             "The bytes of this asset could not be stored yet. Save it again.",
             code="asset_unsaved",
         )
+    if asset.storage_state == "failed":
+        raise Gone("The download of this file failed. It can be tried again.", code="asset_gone")
     raise Gone("The bytes of this asset were never stored and are gone.", code="asset_gone")
 
 

@@ -11,9 +11,11 @@ from litestar.datastructures import State
 from server.blobs.store import BlobStore
 from server.blobs.volume import Volume
 from server.db import Database
+from server.egress import Guard
 from server.http.access_log import AccessLog
 from server.http.gate import Gate
 from server.http.metrics import Metrics
+from server.http.pulse import Pulse
 from server.providers.base import Provider
 from server.tokens import Tokens
 
@@ -29,6 +31,8 @@ class Services:
     gate: Gate
     access_log: AccessLog
     metrics: Metrics
+    pulse: Pulse
+    guard: Guard
     providers: Mapping[str, Provider]
     default_provider: str
     # Whether a provider can fetch from us: by name, as some may run beside us.
@@ -39,6 +43,8 @@ class Services:
     public_url: str | None
     client_ip_header: str | None
     max_upload_bytes: int
+    max_active_predictions: int
+    daily_predictions: int | None
 
     def base_url(self, request: Request[Any, Any, State]) -> str:
         """How the asker reaches us: the public URL, else what the request came to."""

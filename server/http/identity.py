@@ -85,6 +85,12 @@ class User(Struct):
     created_at: datetime
 
 
+class WebhookSecret(Struct):
+    """Signs what is posted to the user's webhooks."""
+
+    secret: str
+
+
 async def _session(services: Services, principal: Principal) -> Session:
     row = await services.database.read(users.get, principal.user_id)
     name = row.name if row is not None else principal.user_id
@@ -217,6 +223,22 @@ async def revoke_key(
     await services.database.write(apply)
 
 
+@get(
+    "/webhook-secret",
+    guards=[needs("write")],
+    responses=documented(401),
+    summary="What signs messages to one's webhooks",
+)
+async def webhook_secret(
+    services: NamedDependency[Services], principal: NamedDependency[Principal]
+) -> WebhookSecret:
+    """The secret of Standard Webhooks: to check what a job's `webhook_url` is sent."""
+    row = await services.database.read(users.get, principal.user_id)
+    if row is None:
+        raise NotFound("There is no such user.")
+    return WebhookSecret(row.webhook_secret)
+
+
 @post("/users", guards=[needs("admin")], responses=documented(401, 403), summary="Make a user")
 async def make_user(services: NamedDependency[Services], data: JSONBody[NewUser]) -> User:
     """A new user with a default project, and no key yet."""
@@ -251,6 +273,7 @@ router = Router(
         make_key,
         list_keys,
         revoke_key,
+        webhook_secret,
         make_user,
         list_users,
     ],

@@ -1,25 +1,30 @@
 """Jobs: ask for videos, follow them, cancel, try again."""
 
 import hashlib
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody
+from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 from sqlalchemy import Connection, Row
 
-from server.catalog import assets, jobs
+from server.catalog import assets, deliveries, jobs
 from server.catalog.keys import Principal
-from server.errors import Conflict, Invalid, NoPublicUrl, NotFound
+from server.errors import Conflict, Invalid, NoPublicUrl, NotFound, TooMany
 from server.http.assets import Limit, place
-from server.http.auth import needs, owns
+from server.http.auth import check_scope, needs, owns
 from server.http.context import Services
+from server.http.events import wait_for_end
 from server.http.present import Job, List, Presenter, load_jobs
 from server.http.problems import documented
+from server.library import downloads
 from server.providers import models
+from server.providers.base import limit_without_url
+from server.providers.references import references
 
 Status = Literal["queued", "processing", "storing", "completed", "failed", "canceled"]
 
@@ -29,6 +34,9 @@ class ClipRequest(Struct, forbid_unknown_fields=True):
 
     prompt: Annotated[str, Meta(min_length=1, max_length=20_000)]
     image_asset_id: str | None = None
+    from_previous: Annotated[
+        bool, Meta(description="Begins with the last frame of the clip before it.")
+    ] = False
     last_frame_asset_id: str | None = None
     duration: Annotated[float, Meta(gt=0, le=600, description="Seconds.")] | None = None
     input: dict[str, Any] = {}
@@ -43,6 +51,10 @@ class JobRequest(Struct, forbid_unknown_fields=True):
     project_id: str | None = None
     scene_id: str | None = None
     combine: bool = False
+    webhook_url: Annotated[str, Meta(max_length=2048)] | None = None
+    webhook_events: Annotated[
+        Literal["end", "all"], Meta(description="Tell of the job's end, or of each change.")
+    ] = "end"
 
 
 def own_job(conn: Connection, principal: Principal, job_id: str) -> Row[Any]:
@@ -50,6 +62,13 @@ def own_job(conn: Connection, principal: Principal, job_id: str) -> Row[Any]:
     row = jobs.get(conn, job_id)
     if row is None or not owns(principal, row.user_id):
         raise NotFound("There is no such job.")
+    return row
+
+
+def _to_act_on(conn: Connection, principal: Principal, job_id: str) -> Row[Any]:
+    """A job's row for a principal who may have had it begun, by the scope of its kind."""
+    row = own_job(conn, principal, job_id)
+    check_scope(principal, "write" if row.kind == "download" else "generate")
     return row
 
 
@@ -80,6 +99,8 @@ async def create(
     """Queue a job; it starts at once."""
     # Before money is spent: what is generated has to go somewhere.
     services.volume.check()
+    if data.webhook_url is not None:
+        await services.guard.check(data.webhook_url)
     provider = data.provider or services.default_provider
     if provider not in services.providers:
         known = ", ".join(sorted(services.providers))
@@ -100,6 +121,7 @@ async def create(
             if first is not None:
                 return str(first.id)
         project, scene = place(conn, principal.user_id, data.project_id, data.scene_id)
+        check_limits(conn, services, principal.user_id, len(data.clips))
         for number, clip in enumerate(data.clips):
             _check_clip(conn, services, principal, provider, data.model, number, clip)
         return jobs.create_generate(
@@ -116,6 +138,7 @@ async def create(
                     duration=clip.duration,
                     image_asset_id=clip.image_asset_id,
                     last_frame_asset_id=clip.last_frame_asset_id,
+                    from_previous=clip.from_previous,
                     input=clip.input,
                 )
                 for clip in data.clips
@@ -123,6 +146,8 @@ async def create(
             now=services.clock(),
             idempotency_key=idempotency_key,
             request_hash=body,
+            webhook_url=data.webhook_url,
+            webhook_changes=data.webhook_events == "all",
         )
 
     job_id = await services.database.write(apply)
@@ -142,6 +167,15 @@ def _check_clip(
 ) -> None:
     """Refuse what the model could not use, before anything is paid. Raises Invalid, by field."""
     urls: dict[str, str | None] = {}
+    if clip.from_previous and number == 0:
+        raise _wrong("clips[0].from_previous", "has no clip before it")
+    if clip.from_previous and clip.image_asset_id is not None:
+        raise _wrong(f"clips[{number}].image_asset_id", "and from_previous exclude each other")
+    given = set(references(clip.input))
+    for asset_id in given:
+        row = assets.get(conn, asset_id)
+        if row is None or not owns(principal, row.user_id):
+            raise _wrong(f"clips[{number}].input", f"names {asset_id}, which is no asset of yours")
     for name in ("image_asset_id", "last_frame_asset_id"):
         asset_id = getattr(clip, name)
         urls[name] = None if asset_id is None else "asset"
@@ -153,10 +187,17 @@ def _check_clip(
             raise _wrong(field, "names no asset of yours")
         if row.kind != "image":
             raise _wrong(field, f"must be an image, not {row.content_type}")
+        given.add(asset_id)
+    for asset_id in given:
+        row = assets.get(conn, asset_id)
+        assert row is not None
         if row.storage_state != "stored":
-            raise _wrong(field, "names an asset whose bytes are not stored yet")
-        if not services.reachable_by[provider] and row.size > models.DATA_URI_LIMIT * 3 // 4 - 100:
+            raise _wrong(f"clips[{number}]", f"needs {asset_id}, whose bytes are not stored yet")
+        reachable = services.reachable_by[provider]
+        if not reachable and row.size > limit_without_url(services.providers[provider]):
             raise NoPublicUrl
+    if clip.from_previous:
+        urls["image_asset_id"] = "asset"
     try:
         models.build_input(
             provider,
@@ -172,6 +213,27 @@ def _check_clip(
             {**one, "field": f"clips[{number}].{one.get('field', '')}"} for one in error.fields
         ]
         raise Invalid(error.detail, code=error.code, fields=fields) from None
+
+
+def check_limits(conn: Connection, services: Services, user_id: str, more: int) -> None:
+    """Stop a runaway script before money goes. Raises TooMany."""
+    if jobs.active_clips(conn, user_id) + more > services.max_active_predictions:
+        raise TooMany(
+            f"No more than {services.max_active_predictions} predictions may wait or run at a "
+            "time (REELBASE_MAX_ACTIVE_PREDICTIONS). Wait for some to end.",
+            code="too_many_predictions",
+            headers={"Retry-After": "30"},
+        )
+    if services.daily_predictions is not None:
+        since = services.clock() - timedelta(days=1)
+        today = sum(row.predictions for row in jobs.spending(conn, user_id, since))
+        if today + more > services.daily_predictions:
+            raise TooMany(
+                f"The limit of {services.daily_predictions} predictions in 24 hours is reached "
+                "(REELBASE_DAILY_PREDICTIONS).",
+                code="daily_limit",
+                headers={"Retry-After": "3600"},
+            )
 
 
 def _wrong(field: str, message: str) -> Invalid:
@@ -215,16 +277,22 @@ async def show(
     services: NamedDependency[Services],
     principal: NamedDependency[Principal],
     job_id: FromPath[str],
+    wait: Annotated[
+        float, QueryParameter(ge=0, le=60, description="Seconds to wait for the job's end.")
+    ] = 0,
 ) -> Job:
     """One job, with its clips and what it made so far."""
+    if wait:
+        await services.database.read(own_job, principal, job_id)
+        await wait_for_end(services, job_id, wait)
     return await _shown(request, services, principal, job_id)
 
 
 @post(
     "/{job_id:str}/cancel",
     status_code=202,
-    guards=[needs("generate")],
-    responses=documented(401, 404, 409),
+    guards=[needs("generate", "write")],
+    responses=documented(401, 403, 404, 409),
     summary="Cancel a job",
 )
 async def cancel(
@@ -236,7 +304,7 @@ async def cancel(
     """Stop what runs; what is stored already stays. Canceling twice is no error."""
 
     def apply(conn: Connection) -> None:
-        row = own_job(conn, principal, job_id)
+        row = _to_act_on(conn, principal, job_id)
         if row.status in ("completed", "failed"):
             raise Conflict("The job has ended already.", code="job_ended")
         jobs.change(conn, job_id, cancel_requested=True)
@@ -249,8 +317,8 @@ async def cancel(
 @post(
     "/{job_id:str}/retry",
     status_code=202,
-    guards=[needs("generate")],
-    responses=documented(401, 404, 409),
+    guards=[needs("generate", "write")],
+    responses=documented(401, 403, 404, 409),
     summary="Try again what failed",
 )
 async def retry(
@@ -259,19 +327,58 @@ async def retry(
     principal: NamedDependency[Principal],
     job_id: FromPath[str],
 ) -> Job:
-    """Generate again only the clips that failed, then go on as before."""
+    """Generate again only the clips that failed, then go on as before; or download again."""
     services.volume.check()
 
     def apply(conn: Connection) -> None:
-        row = own_job(conn, principal, job_id)
+        row = _to_act_on(conn, principal, job_id)
         if row.status not in jobs.ENDED:
             raise Conflict("The job has not ended yet.", code="job_active")
+        if row.kind == "download" and downloads.again(conn, row, services.clock()):
+            return
+        again = sum(clip.status in ("failed", "canceled") for clip in jobs.clips_of(conn, [job_id]))
+        check_limits(conn, services, row.user_id, again)
         if not jobs.retry(conn, row):
             raise Conflict("Nothing of this job has failed.", code="nothing_to_retry")
 
     await services.database.write(apply)
     services.wake(job_id)
     return await _shown(request, services, principal, job_id)
+
+
+class Delivery(Struct, kw_only=True):
+    """A message to the job's webhook: `next_at` is null once it is delivered or given up."""
+
+    id: str
+    event: str
+    created_at: datetime
+    attempts: int
+    next_at: datetime | None
+    delivered_at: datetime | None
+    status: int | None
+    error: str | None
+
+
+@get(
+    "/{job_id:str}/deliveries",
+    guards=[needs("read")],
+    responses=documented(401, 404),
+    summary="What was told to the job's webhook",
+)
+async def list_deliveries(
+    services: NamedDependency[Services],
+    principal: NamedDependency[Principal],
+    job_id: FromPath[str],
+) -> List[Delivery]:
+    """Each message, oldest first, with how its delivery went."""
+
+    def find(conn: Connection) -> list[Row[Any]]:
+        own_job(conn, principal, job_id)
+        return deliveries.of_job(conn, job_id)
+
+    names = Delivery.__struct_fields__
+    rows = await services.database.read(find)
+    return List([Delivery(**{name: getattr(row, name) for name in names}) for row in rows])
 
 
 async def _shown(
@@ -282,5 +389,7 @@ async def _shown(
 
 
 router = Router(
-    "/api/v3/jobs", route_handlers=[create, list_jobs, show, cancel, retry], tags=["jobs"]
+    "/api/v3/jobs",
+    route_handlers=[create, list_jobs, show, cancel, retry, list_deliveries],
+    tags=["jobs"],
 )

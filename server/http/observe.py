@@ -59,8 +59,9 @@ class Observe:
             # The template, never the path: ids would make labels without end.
             route = scope.get("path_template") or "unknown"
             self._counter(method, route, status or 499).inc()
-            serves_bytes = bool(getattr(scope.get("route_handler"), "opt", {}).get("token_auth"))
-            if not serves_bytes:
+            opt = getattr(scope.get("route_handler"), "opt", {})
+            serves_bytes = bool(opt.get("token_auth"))
+            if not serves_bytes and not opt.get("stream"):
                 self._metrics.seconds.observe(seconds)
             # Players ask for many ranges: the metrics count those. The query is never logged.
             quiet = scope["path"] in _QUIET or (serves_bytes and status in (200, 206, 304))

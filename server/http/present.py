@@ -58,6 +58,7 @@ class Asset(Struct, kw_only=True):
     project_id: str
     scene_id: str | None
     job_id: str | None
+    reference: str | None
     url: str
     created_at: datetime
 
@@ -90,7 +91,11 @@ class Links(Struct):
 
 
 class Job(Struct, kw_only=True):
-    """Work after a 202. `stored` says that every byte that it made is committed."""
+    """Work after a 202. `stored` says that every byte that it made is committed.
+
+    Of a download: where it is from (`source_url`), bytes a second (`speed`) and seconds left
+    (`eta`), where they are known.
+    """
 
     id: str
     kind: str
@@ -103,6 +108,10 @@ class Job(Struct, kw_only=True):
     project_id: str
     scene_id: str | None
     url: str | None
+    source_url: str | None
+    reference: str | None
+    speed: float | None
+    eta: float | None
     error_code: str | None
     error_message: str | None
     notes: list[str]
@@ -135,8 +144,7 @@ class Presenter:
         """One asset."""
         poster_url = None
         if row.poster_id is not None:
-            # A poster is never renamed or shared by itself: its epoch stays what it was.
-            poster_url = self.url(row.poster_id, row.user_id, 0)
+            poster_url = self.url(row.poster_id, row.user_id, row.poster_epoch)
         return Asset(
             id=row.id,
             role=row.role,
@@ -163,6 +171,7 @@ class Presenter:
             project_id=row.project_id,
             scene_id=row.scene_id,
             job_id=row.job_id,
+            reference=row.reference,
             url=self.url(row.id, row.user_id, row.token_epoch),
             created_at=row.created_at,
         )
@@ -186,6 +195,10 @@ class Presenter:
             project_id=row.project_id,
             scene_id=row.scene_id,
             url=by_id[final.id].url if final is not None else None,
+            source_url=row.url,
+            reference=row.reference,
+            speed=row.speed,
+            eta=row.eta,
             error_code=row.error_code,
             error_message=row.error_message,
             notes=row.notes or [],
@@ -244,6 +257,8 @@ def progress(job: Row[Any], clips: Sequence[Row[Any]]) -> float:
     """From 0 to 1: the mean of the clips; a combine is the last hundredth."""
     if job.status == "completed":
         return 1.0
+    if job.kind == "download":
+        return float(job.progress or 0.0)
     if not clips:
         return 0.0
     return round(0.99 * float(sum(clip.progress for clip in clips)) / len(clips), 3)

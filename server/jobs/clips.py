@@ -36,8 +36,11 @@ log = structlog.get_logger(__name__)
 
 # Of a clip's progress, what the prediction is; storing its bytes is the rest.
 PREDICTED = 0.9
-# Seconds between look-ups: the first, the factor, the longest.
+# Seconds between look-ups: the first, the factor, the longest; and where webhooks tell as well.
 POLL = (0.5, 1.4, 10.0)
+POLL_BESIDE_WEBHOOKS = (3.0, 1.5, 30.0)
+# A passing failure (E003, E004) is waited out for so many seconds before a new prediction.
+AGAIN = 5.0
 # How long a shutdown waits for the answer to a POST that is on its way, in seconds.
 SUBMIT_AT_SHUTDOWN = 10.0
 # Clocks differ: a lost prediction may seem older than its submission, by so many seconds.
@@ -72,18 +75,19 @@ class ClipRun:
         except ReelbaseError as error:
             await self._fail(error.code, error.detail, ended=True)
 
+    async def give_up(self, code: str, message: str) -> None:
+        """Fail the clip before anything is asked for; a retry begins anew."""
+        await self._fail(code, message, ended=True)
+
     async def _predict(self) -> None:
         clip = await self._clip()
-        prediction_id: str | None = clip.prediction_id
-        handles: Mapping[str, str] = clip.handles or {}
-        if prediction_id is None:
-            prediction = (
-                await self._find_lost(clip) if clip.submitting_at is not None else None
-            ) or await self._submit(clip)
-            prediction_id, handles = prediction.id, prediction.handles
-        await self._follow(prediction_id, handles)
+        if clip.prediction_id is None:
+            if clip.submitting_at is None or not await self._find_lost(clip):
+                await self._submit(clip)
+            clip = await self._clip()
+        await self._follow(clip.prediction_id, clip.handles or {})
 
-    async def _submit(self, clip: Row[Any]) -> Prediction:
+    async def _submit(self, clip: Row[Any]) -> None:
         """Ask for the prediction: once, and as often as it surely did not arrive."""
         wait = 1.0
         # Fails before anything is paid when the input cannot be made.
@@ -93,7 +97,8 @@ class ClipRun:
             # Neither a shutdown nor a cancellation tears the POST from the commit of its answer.
             attempt = asyncio.ensure_future(self._submit_once(given))
             try:
-                return await asyncio.shield(attempt)
+                await asyncio.shield(attempt)
+                return
             except NotSent as error:
                 log.info("not sent, will try again", clip=self._id, reason=error.detail)
                 await self._pause(error.retry_after or wait)
@@ -103,8 +108,10 @@ class ClipRun:
                 attempt.cancel()
                 raise
 
-    async def _submit_once(self, given: dict[str, Any]) -> Prediction:
+    async def _submit_once(self, given: dict[str, Any]) -> None:
         nonce = secrets.token_urlsafe(16)
+        base = self._work.webhook_base[self._job.provider]
+        webhook_url = None if base is None else f"{base}?clip={nonce}"
 
         def begin(conn: Connection) -> None:
             jobs.change_clip(
@@ -118,7 +125,7 @@ class ClipRun:
         await self._db.write(begin)
         try:
             prediction = await self._provider.submit(
-                Submission(model=self._job.model, input=given, webhook_url=None)
+                Submission(model=self._job.model, input=given, webhook_url=webhook_url)
             )
         except NotSent:
             await self._set(status="queued", submitting_at=None, nonce=None)
@@ -128,40 +135,28 @@ class ClipRun:
             raise ClipEnded from None
         except Unknown as error:
             log.warning("submission unknown", clip=self._id, reason=error.detail)
-            found = await self._find_lost(await self._clip())
-            if found is None:
-                return await self._submit_once(given)
-            return found
+            if not await self._find_lost(await self._clip()):
+                await self._submit_once(given)
+            return
         await self._own(prediction)
-        return prediction
 
     async def _own(self, prediction: Prediction) -> None:
-        """Commit a prediction's id: from here on it is only ever looked up."""
+        await self._db.write(jobs.own_prediction, self._id, prediction.id, dict(prediction.handles))
 
-        def apply(conn: Connection) -> None:
-            clip = jobs.get_clip(conn, self._id)
-            jobs.change_clip(
-                conn,
-                self._id,
-                status="processing",
-                prediction_id=prediction.id,
-                handles=dict(prediction.handles),
-                attempts=clip.attempts + 1,
-            )
+    async def _find_lost(self, clip: Row[Any]) -> bool:
+        """Look for the prediction of a submission that was never answered; whether it is found.
 
-        await self._db.write(apply)
-
-    async def _find_lost(self, clip: Row[Any]) -> Prediction | None:
-        """The prediction of a submission that was never answered.
-
-        None when the provider, which lists reliably, surely has none: then it may be asked
-        again. When that cannot be told the clip fails with `submission_unknown`.
+        False when the provider, which lists reliably, surely has none: then it may be asked
+        again. When that cannot be told the clip fails with `submission_unknown`. A webhook may
+        tell meanwhile, by the submission's nonce.
         """
         since = clip.submitting_at - timedelta(seconds=SKEW)
         deadline = clip.submitting_at + timedelta(seconds=self._work.submission_grace)
         wait = 0.5
         while True:
             await self._check_canceled()
+            if (await self._clip()).prediction_id is not None:
+                return True
             try:
                 recent = await self._provider.recent(since)
             except Passing as error:
@@ -172,13 +167,13 @@ class ClipRun:
             if len(found) == 1:
                 log.info("lost prediction found", clip=self._id, prediction=found[0].id)
                 await self._own(found[0])
-                return found[0]
+                return True
             if len(found) > 1:
                 await self._unknown("several predictions may be this clip's")
-            if not self._provider.lists_reliably:
-                await self._unknown("this provider does not tell what it has")
             if self._work.clock() >= deadline:
-                return None
+                if self._provider.lists_reliably:
+                    return False
+                await self._unknown("this provider does not tell what it has")
             await self._pause(wait)
             wait = min(wait * 2, 5.0)
 
@@ -221,7 +216,8 @@ class ClipRun:
 
     async def _follow(self, prediction_id: str, handles: Mapping[str, str]) -> None:
         """Look the prediction up until it has ended."""
-        wait, factor, longest = POLL
+        hooked = self._work.webhook_base[self._job.provider] is not None
+        wait, factor, longest = POLL_BESIDE_WEBHOOKS if hooked else POLL
         shown = -1.0
         while True:
             await self._check_canceled(prediction_id, handles)
@@ -240,7 +236,8 @@ class ClipRun:
                 await self._succeeded(prediction)
                 return
             if prediction.status in ("failed", "canceled"):
-                await self._lost(prediction)
+                await self._ended_badly(prediction)
+                return
             progress = PREDICTED * (prediction.progress or 0.0)
             if progress > shown:
                 shown = progress
@@ -248,7 +245,15 @@ class ClipRun:
             await self._pause(wait)
             wait = min(wait * factor, longest)
 
-    async def _lost(self, prediction: Prediction) -> None:
+    async def _ended_badly(self, prediction: Prediction) -> None:
+        """Start over after a passing failure, as long as that is allowed; else fail."""
+        clip = await self._clip()
+        if prediction.passing and clip.attempts < self._work.max_attempts:
+            log.info("prediction failed in passing", clip=self._id, code=prediction.error_code)
+            await self._db.write(lambda conn: jobs.start_over(conn, jobs.get_clip(conn, self._id)))
+            await self._pause(AGAIN)
+            await self._predict()
+            return
         if prediction.status == "canceled":
             await self._set(
                 status="canceled",
@@ -259,12 +264,24 @@ class ClipRun:
         else:
             await self._fail(
                 prediction.error_code or "prediction_failed",
-                prediction.error_message or "The provider does not say why.",
+                await self._explained(prediction),
                 ended=True,
                 cost=prediction.cost,
                 seconds=prediction.seconds,
             )
         raise ClipEnded
+
+    async def _explained(self, prediction: Prediction) -> str:
+        """The provider's words; for an input it could not use, whether it came to fetch it."""
+        words = prediction.error_message or "The provider does not say why."
+        if prediction.error_code not in ("E006", "file_download_error"):
+            return words
+        await self._work.flush_access_log()
+        told = await self._db.read(tokens.fetches_of_clip, self._id)
+        name = self._job.provider.capitalize()
+        return " ".join(
+            [words, *(_fetched(name, filename, statuses) for filename, statuses in told)]
+        )
 
     async def _succeeded(self, prediction: Prediction) -> None:
         """Commit where the output is, and the asset that it will be."""
@@ -318,8 +335,29 @@ class ClipRun:
                 progress = PREDICTED + (1 - PREDICTED) * done / total
                 self._background(self._set_pending(progress=progress))
 
-        await save(self._work, clip.asset_id, quiet=QUIET, report=report)
-        await self._set(status="completed", progress=1.0)
+        stored = await save(self._work, clip.asset_id, quiet=QUIET, report=report)
+        if stored or self._work.keep_unsaved:
+            await self._set(status="completed", progress=1.0)
+        else:
+            await self._forget(clip)
+
+    async def _forget(self, clip: Row[Any]) -> None:
+        """Fail the clip for a failed save, for those who do not want to keep what is not stored."""
+
+        def apply(conn: Connection) -> None:
+            row = assets.get(conn, clip.asset_id)
+            why = (row.storage_error or {}).get("message", "") if row is not None else ""
+            assets.delete(conn, clip.asset_id)
+            jobs.change_clip(
+                conn,
+                self._id,
+                status="failed",
+                prediction_ended=True,
+                error_code="not_saved",
+                error_message=f"The video was generated but could not be stored. {why}",
+            )
+
+        await self._db.write(apply)
 
     def _background(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -374,6 +412,14 @@ class ClipRun:
             error_message=message,
             **values,
         )
+
+
+def _fetched(provider: str, filename: str, statuses: list[int]) -> str:
+    """What the access log knows of a provider's attempts at a file."""
+    if not statuses:
+        return f"{provider} never asked for {filename}: can it reach this service?"
+    got = ", ".join(str(status) for status in dict.fromkeys(statuses))
+    return f"{provider} asked for {filename} and got {got}."
 
 
 def _same_model(theirs: str | None, ours: str) -> bool:

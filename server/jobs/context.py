@@ -1,7 +1,7 @@
 """What jobs work with, put together once in `server/app.py`."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,9 +11,28 @@ import httpx
 from server.blobs.store import BlobStore
 from server.blobs.volume import Volume
 from server.db import Database
+from server.ingest.ytdlp import YtDlp
 from server.media import Media, Source
 from server.providers.base import Provider
 from server.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """How URLs that users name are fetched, and within which limits.
+
+    `client` and `ytdlp` go through the guard; times are in seconds: `max_seconds` of a video,
+    `timeout` of a whole download, `stall` without a byte, `retry` before the second attempt.
+    """
+
+    client: httpx.AsyncClient
+    ytdlp: YtDlp
+    max_bytes: int
+    max_seconds: float
+    timeout: float
+    stall: float
+    retry: float
+    at_once: int
 
 
 @dataclass
@@ -30,15 +49,23 @@ class Work:
     providers: Mapping[str, Provider]
     # Where a provider reaches us, by its name; None where it cannot.
     asset_base: Mapping[str, str | None]
+    # Where a provider may post webhooks, by its name; None where it cannot.
+    webhook_base: Mapping[str, str | None]
+    downloads: Downloads
     # A folder on the volume for files that live as long as one step; emptied at start.
     folder: Path
     clock: Callable[[], datetime]
+    # Writes down uses of tokens that are only in memory yet.
+    flush_access_log: Callable[[], Awaitable[None]]
     wake: Callable[[str | None], None]
     submission_grace: float
+    max_attempts: int
+    save_retry: float
+    keep_unsaved: bool
     max_output_bytes: int
     # Predictions at a time, by provider.
     slots: dict[str, asyncio.Semaphore] = field(default_factory=dict)
-    max_active_predictions: int = 8
+    concurrency: int = 8
 
     def source(self, blob_id: int, size: int) -> Source:
         """A blob as the media process reads it."""
@@ -51,4 +78,4 @@ class Work:
 
     def slot(self, provider: str) -> asyncio.Semaphore:
         """What limits how many predictions of a provider run at a time."""
-        return self.slots.setdefault(provider, asyncio.Semaphore(self.max_active_predictions))
+        return self.slots.setdefault(provider, asyncio.Semaphore(self.concurrency))

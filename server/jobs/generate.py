@@ -10,11 +10,16 @@ from sqlalchemy import Connection, Row
 from server.catalog import assets, jobs, tokens
 from server.jobs.clips import ClipRun
 from server.jobs.context import Work
-from server.jobs.save import read_file
+from server.jobs.landing import read_file
 from server.library import intake
 from server.media import MediaError
 
 log = structlog.get_logger(__name__)
+
+UNSTORED = (
+    "Not all clips could be stored, so they could not be joined. The others are kept; save the "
+    "missing ones again, or retry the job."
+)
 
 
 async def run(work: Work, job_id: str, nudge: asyncio.Event) -> None:
@@ -35,10 +40,68 @@ async def run(work: Work, job_id: str, nudge: asyncio.Event) -> None:
         return
     job, clips = begun
     async with asyncio.TaskGroup() as group:
+        before: asyncio.Task[None] | None = None
         for clip in clips:
-            if clip.status not in jobs.ENDED:
-                group.create_task(ClipRun(work, job, clip.id, nudge).run())
+            run_ = ClipRun(work, job, clip.id, nudge)
+            if clip.status in jobs.ENDED:
+                before = None
+            elif clip.from_previous and clip.image_asset_id is None:
+                before = group.create_task(_after(work, before, run_, clip, clips))
+            else:
+                before = group.create_task(run_.run())
     await _conclude(work, job_id)
+
+
+async def _after(
+    work: Work,
+    before: asyncio.Task[None] | None,
+    run: ClipRun,
+    clip: Row[Any],
+    clips: list[Row[Any]],
+) -> None:
+    """Run a clip that begins with the last frame of the one before it, once that is stored."""
+    if before is not None:
+        await asyncio.wait([before])
+    previous = next(one for one in clips if one.position == clip.position - 1)
+    try:
+        await work.database.write(
+            jobs.change_clip, clip.id, image_asset_id=await _last_frame(work, previous.id)
+        )
+    except LookupError as error:
+        await run.give_up("previous_missing", str(error))
+    except MediaError as error:
+        await run.give_up("previous_unreadable", f"{previous.filename} has no frame: {error}")
+    else:
+        await run.run()
+
+
+async def _last_frame(work: Work, clip_id: str) -> str:
+    """The last frame of a stored clip as an image asset; its id. Raises LookupError, MediaError."""
+
+    def find(conn: Connection) -> Row[Any]:
+        clip = jobs.get_clip(conn, clip_id)
+        row = assets.get(conn, clip.asset_id) if clip.asset_id else None
+        if row is None or row.storage_state != "stored":
+            raise LookupError(f"{clip.filename}, whose last frame it begins with, is not stored.")
+        return row
+
+    video = await work.database.read(find)
+    png = await work.media.last_frame(work.source(video.blob_id, video.size))
+
+    def keep(conn: Connection, incoming: intake.Incoming) -> str:
+        return intake.take_in(
+            conn,
+            incoming,
+            user_id=video.user_id,
+            project_id=video.project_id,
+            scene_id=video.scene_id,
+            role="upload",
+            filename=f"{video.filename.rpartition('.')[0]}-last-frame.png",
+            now=work.clock(),
+        )
+
+    async with intake.receive(work.blobs, intake.whole(png)) as incoming:
+        return await work.database.write(keep, incoming)
 
 
 async def _conclude(work: Work, job_id: str) -> None:
@@ -59,9 +122,14 @@ async def _conclude(work: Work, job_id: str) -> None:
             if any(row.role == "combined" for row in made.values()):
                 _end(conn, work, job_id, "completed", None, None)
                 return None
-            jobs.change(conn, job_id, status="storing")
             rows = [made[clip.asset_id] for clip in clips if clip.asset_id in made]
-            if len(rows) == len(clips) and all(row.storage_state == "stored" for row in rows):
+            states = {row.storage_state for row in rows}
+            if len(rows) < len(clips) or "expired" in states:
+                _end(conn, work, job_id, "failed", "combine_unstored", UNSTORED)
+                return None
+            if job.status != "storing":
+                jobs.change(conn, job_id, status="storing")
+            if states == {"stored"}:
                 return rows
             # Not yet: the job goes on when the last of its clips is stored.
         else:

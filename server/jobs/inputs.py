@@ -1,46 +1,20 @@
 """What a model gets: assets as URLs that the provider can fetch as long as the job may take."""
 
-import re
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from server.catalog import assets, tokens
+from server.catalog import assets, jobs, tokens
 from server.errors import Invalid, NoPublicUrl
 from server.jobs.context import Work
 from server.providers import models
+from server.providers.base import Uploads, limit_without_url
+from server.providers.references import references, replace
 
 # As long as a job may wait in a provider's queue and run.
 LIFETIME = timedelta(hours=12)
 PURPOSE = "provider"
-# Anywhere inside a model's input: "asset:as_…".
-REFERENCE = re.compile(r"asset:(as_[0-9a-f]+)")
-
-
-def references(value: Any) -> set[str]:
-    """The assets that a model's input names anywhere, by id."""
-    if isinstance(value, str):
-        match = REFERENCE.fullmatch(value)
-        return {match.group(1)} if match else set()
-    if isinstance(value, Mapping):
-        return set().union(*(references(one) for one in value.values()))
-    if isinstance(value, list):
-        return set().union(*(references(one) for one in value))
-    return set()
-
-
-def replace(value: Any, urls: Mapping[str, str]) -> Any:
-    """The input with each reference replaced by its URL."""
-    if isinstance(value, str):
-        match = REFERENCE.fullmatch(value)
-        return urls[match.group(1)] if match else value
-    if isinstance(value, Mapping):
-        return {name: replace(one, urls) for name, one in value.items()}
-    if isinstance(value, list):
-        return [replace(one, urls) for one in value]
-    return value
 
 
 async def build(work: Work, job: Row[Any], clip: Row[Any]) -> dict[str, Any]:
@@ -66,7 +40,7 @@ async def _url(work: Work, job: Row[Any], clip: Row[Any], asset_id: str) -> str:
     base = work.asset_base[job.provider]
     now = work.clock()
     if base is None:
-        return await _data_uri(work, asset_id)
+        return await _sent_along(work, job, asset_id)
 
     def issue(conn: Connection) -> str:
         if assets.get(conn, asset_id) is None:
@@ -85,14 +59,22 @@ async def _url(work: Work, job: Row[Any], clip: Row[Any], asset_id: str) -> str:
     return f"{base}/api/v3/assets/{asset_id}/data?token={token}"
 
 
-async def _data_uri(work: Work, asset_id: str) -> str:
+async def _sent_along(work: Work, job: Row[Any], asset_id: str) -> str:
+    """The bytes themselves, for a provider that cannot reach us; the job says so."""
     row = await work.database.read(assets.get, asset_id)
     if row is None or row.blob_id is None:
         raise Invalid("An asset that this clip needs was deleted.", code="asset_missing")
-    if row.size > models.DATA_URI_LIMIT:
+    provider = work.providers[job.provider]
+    if row.size > limit_without_url(provider):
         raise NoPublicUrl
     data = await work.source(row.blob_id, row.size).read(0, row.size)
-    uri = models.data_uri(data, row.content_type)
-    if uri is None:
+    url = models.data_uri(data, row.content_type)
+    if url is None and isinstance(provider, Uploads):
+        url = await provider.upload(data, row.filename, row.content_type)
+        note = f"{row.filename} was uploaded to {job.provider}: the service has no public URL."
+    elif url is not None:
+        note = f"{row.filename} was sent in the request: the service has no public URL."
+    else:
         raise NoPublicUrl
-    return uri
+    await work.database.write(jobs.add_note, job.id, note)
+    return url

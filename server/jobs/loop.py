@@ -5,13 +5,15 @@ call unfinished is simply taken up.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
 
 import structlog
+from sqlalchemy import Connection, Row
 
-from server.catalog import assets, jobs
-from server.jobs import generate, process
+from server.catalog import assets, deliveries, events, jobs
+from server.jobs import deliver, download, generate, process, save
 from server.jobs.context import Work
 from server.library import collect
 
@@ -20,10 +22,15 @@ log = structlog.get_logger(__name__)
 # Jobs at a time; what waits is `queued`.
 CONCURRENCY = 16
 PROCESSING = 2
-# Looks again without being woken: for what is due by the clock.
-INTERVAL = 5.0
-# Looks whether another process has written something.
-FOREIGN = 1.0
+SAVING = 4
+DELIVERING = 4
+# Looks again without being woken: for what is due by the clock, or written by another process.
+INTERVAL = 1.0
+COLLECT_EVERY = 5.0
+# Old events are forgotten so often, in seconds.
+FORGET_EVERY = 3600.0
+# A job that fails so often in ways that nobody foresaw is given up.
+MAX_FAILURES = 3
 
 
 class Loop:
@@ -34,8 +41,14 @@ class Loop:
         self._woken = asyncio.Event()
         self._nudged: set[str] = set()
         self._jobs: dict[str, tuple[asyncio.Task[None], asyncio.Event]] = {}
+        self._downloads: set[str] = set()  # those of the jobs that are downloads
         self._processing: dict[str, asyncio.Task[None]] = {}
+        self._saving: dict[str, asyncio.Task[None]] = {}
+        self._delivering: dict[str, asyncio.Task[None]] = {}
         self._collecting: asyncio.Task[None] | None = None
+        self._collected = 0.0
+        self._forgotten = 0.0
+        self._failures: Counter[str] = Counter()
 
     def wake(self, job_id: str | None = None) -> None:
         """Something has changed (with this job): look at once."""
@@ -45,7 +58,6 @@ class Loop:
 
     async def run(self) -> None:
         """Until cancelled; then what runs is stopped where it stands, and its rows say where."""
-        watch = asyncio.create_task(self._watch())
         try:
             while True:
                 self._woken.clear()
@@ -58,13 +70,17 @@ class Loop:
                 except TimeoutError:
                     pass
         finally:
-            watch.cancel()
-            running = [task for task, _ in self._jobs.values()] + [*self._processing.values()]
+            running = [task for task, _ in self._jobs.values()]
+            running += [
+                *self._processing.values(),
+                *self._saving.values(),
+                *self._delivering.values(),
+            ]
             if self._collecting is not None:
                 running.append(self._collecting)
             for task in running:
                 task.cancel()
-            await asyncio.gather(watch, *running, return_exceptions=True)
+            await asyncio.gather(*running, return_exceptions=True)
 
     async def _look(self) -> None:
         while self._nudged:
@@ -72,27 +88,70 @@ class Loop:
             if running is not None:
                 running[1].set()
         for job in await self._work.database.read(jobs.active):
-            if job.id not in self._jobs and len(self._jobs) < CONCURRENCY:
+            if job.id not in self._jobs and self._may_begin(job):
                 nudge = asyncio.Event()
                 task = asyncio.create_task(self._job(job.id, nudge))
                 self._jobs[job.id] = (task, nudge)
+                if job.kind == "download":
+                    self._downloads.add(job.id)
         room = PROCESSING - len(self._processing)
         if room > 0:
             rows = await self._work.database.read(assets.to_process, PROCESSING * 2)
             for row in rows:
                 if row.id not in self._processing and len(self._processing) < PROCESSING:
                     self._processing[row.id] = asyncio.create_task(self._process(row.id))
-        if self._collecting is None or self._collecting.done():
+        for asset_id in await self._work.database.read(assets.to_save, self._work.clock(), SAVING):
+            if asset_id not in self._saving and len(self._saving) < SAVING:
+                self._saving[asset_id] = asyncio.create_task(self._save(asset_id))
+        for row in await self._work.database.read(deliveries.due, self._work.clock(), DELIVERING):
+            if row.id not in self._delivering and len(self._delivering) < DELIVERING:
+                self._delivering[row.id] = asyncio.create_task(self._deliver(row))
+        now = asyncio.get_running_loop().time()
+        idle = self._collecting is None or self._collecting.done()
+        if idle and now - self._collected >= COLLECT_EVERY:
+            self._collected = now
             self._collecting = asyncio.create_task(self._guarded("collect", self._collect()))
+
+    def _may_begin(self, job: Row[Any]) -> bool:
+        """Whether there is a place for a job now; the two kinds do not wait for each other."""
+        if job.kind != "download":
+            return len(self._jobs) - len(self._downloads) < CONCURRENCY
+        if job.cancel_requested:
+            return True  # only to be ended
+        due = job.not_before is None or job.not_before <= self._work.clock()
+        return due and len(self._downloads) < self._work.downloads.at_once
 
     async def _job(self, job_id: str, nudge: asyncio.Event) -> None:
         try:
-            await self._guarded("job", generate.run(self._work, job_id, nudge), job=job_id)
+            await self._run_job(job_id, nudge)
+        except Exception:
+            log.exception("job failed in an unforeseen way", job=job_id)
+            self._failures[job_id] += 1
+            if self._failures[job_id] >= MAX_FAILURES:
+                await self._work.database.write(self._give_up, job_id)
         finally:
             self._jobs.pop(job_id, None)
+            if job_id in self._downloads:
+                self._downloads.discard(job_id)
+                self.wake()  # one that is to be tried again later gives its place up, too
         job = await self._work.database.read(jobs.get, job_id)
-        if job is not None and job.status in jobs.ENDED:
+        if job is None or job.status in jobs.ENDED:
+            self._failures.pop(job_id, None)
             self.wake()  # others may be waiting for the place
+
+    async def _run_job(self, job_id: str, nudge: asyncio.Event) -> None:
+        run = download.run if job_id in self._downloads else generate.run
+        await run(self._work, job_id, nudge)
+
+    def _give_up(self, conn: Connection, job_id: str) -> None:
+        jobs.change(
+            conn,
+            job_id,
+            status="failed",
+            error_code="internal_error",
+            error_message="Something went wrong on our side. A retry goes on from where it was.",
+            ended_at=self._work.clock(),
+        )
 
     async def _process(self, asset_id: str) -> None:
         try:
@@ -101,9 +160,24 @@ class Loop:
             self._processing.pop(asset_id, None)
         self.wake()
 
+    async def _save(self, asset_id: str) -> None:
+        try:
+            await self._guarded("save", save.save_again(self._work, asset_id), asset=asset_id)
+        finally:
+            self._saving.pop(asset_id, None)
+
+    async def _deliver(self, row: Row[Any]) -> None:
+        try:
+            await self._guarded("webhook", deliver.deliver(self._work, row), job=row.job_id)
+        finally:
+            self._delivering.pop(row.id, None)
+
     async def _collect(self) -> None:
         work = self._work
         await collect.collect(work.database, work.blobs, work.volume)
+        if work.clock().timestamp() - self._forgotten > FORGET_EVERY:
+            self._forgotten = work.clock().timestamp()
+            await work.database.write(events.forget_old, work.clock())
 
     async def _guarded(self, what: str, work: Coroutine[Any, Any, Any], **context: str) -> None:
         """One that fails in an unforeseen way is logged and taken up at the next look."""
@@ -111,13 +185,3 @@ class Loop:
             await work
         except Exception:
             log.exception(f"{what} failed", **context)
-
-    async def _watch(self) -> None:
-        """Wake up when another process has committed something."""
-        seen = self._work.database.changes.version()
-        while True:
-            await asyncio.sleep(FOREIGN)
-            version = self._work.database.changes.version()
-            if version != seen:
-                seen = version
-                self.wake()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from server.blobs.store import BlobStore, Sealed
 from server.catalog import assets, names
@@ -82,6 +82,41 @@ def take_in(
     )
     assets.attach_blob(conn, asset_id, incoming.blob_id, incoming.sealed, now=now)
     return asset_id
+
+
+def fill(
+    conn: Connection,
+    row: Row[Any],
+    incoming: Incoming,
+    *,
+    now: datetime,
+    filename: str | None = None,
+) -> None:
+    """Give an asset that waits for its bytes these, and a name that fits what they are.
+
+    `filename` is another name for it, from anywhere; without one it keeps its own, with the
+    extension of what has come.
+    """
+    content_type = incoming.content_type
+    kind = sniff.kind(content_type)
+    wanted = extension(content_type)
+    if filename is None:
+        stem = row.filename.rpartition(".")[0] or row.filename
+        same = content_type == row.content_type
+        filename = row.filename if same else f"{stem}.{wanted or 'bin'}"
+    name = names.safe_filename(filename, extension=wanted)
+    # Numbered already, as another one has the plain name: it is not to count further.
+    assets.rename(
+        conn, row, row.filename if names.is_numbered(row.filename, name) else name, kind=kind
+    )
+    assets.change(
+        conn,
+        row.id,
+        content_type=content_type,
+        kind=kind,
+        processing_state="done" if kind == "other" else "waiting",
+    )
+    assets.attach_blob(conn, row.id, incoming.blob_id, incoming.sealed, now=now)
 
 
 async def whole(data: bytes) -> AsyncIterator[bytes]:

@@ -44,6 +44,14 @@ _EXTENSIONS = {
     "application/x-subrip": "srt",
 }
 
+_BY_EXTENSION = {
+    **{extension: kind for kind, extension in _EXTENSIONS.items()},
+    "jpeg": "image/jpeg",
+    "tiff": "image/tiff",
+    "m4v": "video/mp4",
+    "opus": "audio/ogg",
+}
+
 _SIGNATURES = (
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -98,6 +106,14 @@ def kind(content_type: str) -> Kind:
 def extension(content_type: str) -> str:
     """The file name extension for a media type, without a dot; "bin" for what is not known."""
     return _EXTENSIONS.get(content_type, "bin")
+
+
+def by_extension(extension: str) -> str | None:
+    """What a file name's extension (without a dot) claims; None for what is not known.
+
+    A guess, for as long as there are no bytes to tell.
+    """
+    return _BY_EXTENSION.get(extension.lower())
 
 
 def _boxes(head: bytes) -> str | None:

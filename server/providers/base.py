@@ -206,6 +206,11 @@ class Provider(Protocol):
         ...
 
 
+# What a data: URI may take, in bytes before it is encoded; and an upload, which is whole in memory.
+DATA_URI_BYTES = 190_000
+UPLOAD_BYTES = 10 * 1024 * 1024
+
+
 @runtime_checkable
 class Uploads(Protocol):
     """A provider that takes files itself (`isinstance` tells), for when it cannot reach us."""
@@ -213,6 +218,11 @@ class Uploads(Protocol):
     async def upload(self, data: bytes, filename: str, content_type: str) -> str:
         """A URL that this provider's models can read, for a day or so. Passing, Refused."""
         ...
+
+
+def limit_without_url(provider: Provider) -> int:
+    """How large a file may be, in bytes, for a provider that cannot fetch it from us."""
+    return UPLOAD_BYTES if isinstance(provider, Uploads) else DATA_URI_BYTES
 
 
 def clean(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import { post } from "./api.js";
 import { arrange, h, icon, memory, setText } from "./dom.js";
-import { timecode } from "./format.js";
+import { bytes, timecode } from "./format.js";
 import { leader } from "./frame.js";
 import { isActive } from "./live.js";
 import { announce, toast } from "./notice.js";
@@ -16,6 +16,7 @@ const WORDS = {
   failed: "Failed",
   canceled: "Canceled",
 };
+const DOWNLOAD_WORDS = { ...WORDS, processing: "Downloading" };
 
 export class JobCards {
   /** @type {Map<string, ReturnType<typeof card>>} */
@@ -73,10 +74,10 @@ export class JobCards {
     this.#statuses.set(job.id, job.status);
     if (before === job.status) return;
     if (before === undefined) {
-      if (isActive(job)) announce(`${WORDS[job.status]}: ${promptOf(job)}`);
+      if (isActive(job)) announce(`${wordsOf(job)[job.status]}: ${promptOf(job)}`);
       return;
     }
-    announce(`${WORDS[job.status]}: ${promptOf(job)}`);
+    announce(`${wordsOf(job)[job.status]}: ${promptOf(job)}`);
     if (isActive(job)) return;
     this.onDone();
     if (job.status === "completed" && !job.stored) {
@@ -109,7 +110,18 @@ export class JobCards {
   }
 }
 
-const promptOf = (job) => job.clips[0]?.prompt ?? job.outputs[0]?.filename ?? "Download";
+const wordsOf = (job) => (job.kind === "download" ? DOWNLOAD_WORDS : WORDS);
+
+const promptOf = (job) =>
+  job.clips[0]?.prompt ?? job.source_url?.replace(/^https?:\/\//, "") ?? job.outputs[0]?.filename ?? "Download";
+
+/** How fast a download comes and how long it takes; while it waits for another attempt, why. */
+function rateOf(job) {
+  if (job.status === "queued") return job.notes.at(-1) ?? "";
+  const speed = job.speed ? `${bytes(job.speed)}/s` : "";
+  const left = job.eta == null ? "" : `${timecode(job.eta)} left`;
+  return [speed, left].filter(Boolean).join(", ");
+}
 
 function card(first, cards) {
   let job = first;
@@ -118,6 +130,7 @@ function card(first, cards) {
   const status = h("span.status");
   const clock = h("span.counter", { "aria-hidden": "true" });
   const reason = h("p.reason");
+  const rate = h("p.meta.rate");
   const clips = h("ol.clip-states");
   const cancel = h("button.quiet", { type: "button", onclick: () => act(cancel, "cancel") }, "Cancel");
   const retry = h("button.quiet.strong", { type: "button", onclick: () => act(retry, "retry") }, "Retry");
@@ -131,7 +144,7 @@ function card(first, cards) {
   );
   const name = h("p.name", { title: promptOf(job) }, promptOf(job));
   const buttons = h("div.card-buttons");
-  body.append(h("p.meta", {}, status, clock), name, clips, reason, buttons);
+  body.append(h("p.meta", {}, status, clock), name, rate, clips, reason, buttons);
 
   async function act(button, what) {
     button.disabled = true;
@@ -147,7 +160,7 @@ function card(first, cards) {
     job = next;
     const active = isActive(job);
     const phase = job.clips.length === 1 && active ? job.clips[0].status : job.status;
-    const words = WORDS[phase === "completed" ? job.status : phase] ?? job.status;
+    const words = wordsOf(job)[phase === "completed" ? job.status : phase] ?? job.status;
     element.dataset.status = job.status;
     setText(status, words);
     clock.hidden = !active;
@@ -156,6 +169,8 @@ function card(first, cards) {
     arrange(element, [active ? frame.element : failed, body]);
     setText(reason, active ? "" : (job.error_message ?? "It failed without a word."));
     reason.hidden = active;
+    setText(rate, active && job.kind === "download" ? rateOf(job) : "");
+    rate.hidden = !rate.textContent;
     clips.hidden = job.clips.length < 2;
     clips.replaceChildren(
       ...(clips.hidden ? [] : job.clips.map((clip) => h("li", { "data-status": clip.status }, WORDS[clip.status]))),

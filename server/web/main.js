@@ -5,6 +5,7 @@ import { $, arrange, h } from "./dom.js";
 import { percent } from "./format.js";
 import { countdown } from "./frame.js";
 import { Generate } from "./generate.js";
+import { acceptUrls } from "./ingest.js";
 import { JobCards } from "./jobs.js";
 import { Library } from "./library.js";
 import { Live } from "./live.js";
@@ -82,6 +83,11 @@ function emptyState() {
   ];
 }
 
+acceptUrls((job) => {
+  begun(job);
+  // It is listed from now on, before its bytes are here.
+  library.refresh();
+});
 acceptDrops({
   slate: $("generate"),
   onFiles: (files) => uploads.add(files),

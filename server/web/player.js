@@ -1,6 +1,6 @@
 /** The screening room: one asset, large, with all that can be done to it. */
 
-import { local, patch, remove } from "./api.js";
+import { local, patch, post, remove } from "./api.js";
 import { $, h, icon, setText } from "./dom.js";
 import { bytes, kindWord, moment, roleWord, stateBadge, timecode, title } from "./format.js";
 import { confirm, toast } from "./notice.js";
@@ -59,8 +59,10 @@ export class Player {
     setText($("viewer-prompt"), asset.prompt ?? "");
     if (this.#media) this.#media.setAttribute("aria-label", name);
     $("viewer-keys").hidden = asset.kind !== "video";
-    if ($("actions").dataset.asset !== asset.id) {
-      $("actions").dataset.asset = asset.id;
+    // What can be done follows from the state, too.
+    const state = `${asset.id} ${asset.storage_state}`;
+    if ($("actions").dataset.asset !== state) {
+      $("actions").dataset.asset = state;
       $("actions").replaceChildren(...this.#actions(asset));
     }
     $("facts").replaceChildren(...facts(asset));
@@ -144,9 +146,23 @@ export class Player {
           { hint: "The picture that is shown now becomes the first frame of the next shot" }),
       asset.kind === "image" && asset.storage_state === "stored" &&
         act("frame", "Use as first frame", () => this.#useImage()),
+      asset.role === "download" && asset.storage_state === "failed" && asset.job_id &&
+        act("download", "Try again", () => this.#retry()),
       act("pencil", "Rename", () => this.#askName()),
       act("trash", "Delete", () => this.#delete(), { more: ".grave" }),
     ].filter(Boolean);
+  }
+
+  /** Download again what could not be had. */
+  async #retry() {
+    try {
+      const job = await post(`/jobs/${this.#asset.job_id}/retry`);
+      $("viewer").close();
+      this.generate.onJob(job);
+      this.library.refresh();
+    } catch (error) {
+      toast(error.message, { bad: true });
+    }
   }
 
   #askName() {
@@ -265,6 +281,7 @@ function facts(asset) {
     ["Size", asset.size == null ? null : bytes(asset.size)],
     ["Type", asset.content_type],
     ["Made", moment(asset.created_at)],
+    ["From", asset.role === "download" ? asset.source_url : null],
     ["SHA-256", asset.sha256],
   ];
   return rows

@@ -165,7 +165,7 @@ def test_without_a_public_url_small_images_go_along_and_large_ones_are_refused(
         "REELBASE_ALLOW_PRIVATE_URLS": fake.media_url.removeprefix("http://"),
     }
     with running(tmp_path / "data", **settings) as server, server.client() as client:
-        large = upload(client, samples.jpeg(64, 64) + bytes(400_000), "large.jpg")
+        large = upload(client, samples.jpeg(64, 64) + bytes(11_000_000), "large.jpg")
         body = {"model": MODEL, "clips": [{"prompt": "x", "image_asset_id": large["id"]}]}
         refused = client.post("/api/v3/jobs", json=body)
         assert code(refused) == (422, "no_public_url")
@@ -175,6 +175,14 @@ def test_without_a_public_url_small_images_go_along_and_large_ones_are_refused(
         job = ended(client, generate(client, {"prompt": "y", "image_asset_id": small["id"]}))
         assert job["status"] == "completed", job
         assert str(fake.of_prompt("y").input["image"]).startswith("data:image/jpeg;base64,")
+        assert "small.jpg was sent in the request" in job["notes"][0]
+        middle = upload(client, samples.jpeg(64, 64) + bytes(400_000), "middle.jpg")
+        job = ended(client, generate(client, {"prompt": "z", "image_asset_id": middle["id"]}))
+        assert job["status"] == "completed", job
+        assert list(fake.files.values()) == [
+            client.get(f"/api/v3/assets/{middle['id']}/data").content
+        ]
+        assert "middle.jpg was uploaded" in job["notes"][0]
 
 
 def test_what_a_model_cannot_use_is_refused_by_field(pair: Pair) -> None:

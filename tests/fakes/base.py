@@ -61,6 +61,14 @@ class Fake:
         """Misbehave at an endpoint; see `Fault`."""
         self._wire.call(lambda: self._script.faults.append(Fault(where, **what)))
 
+    def clear_faults(self, where: str) -> None:
+        """Forget the faults that an endpoint was still to have."""
+        self._wire.call(
+            lambda: self._script.faults.__setitem__(
+                slice(None), [one for one in self._script.faults if one.where != where]
+            )
+        )
+
     def outcome(self, error: str, matching: str = "", times: int = 1) -> None:
         """Let the next predictions end badly; see `Outcome`."""
         self._wire.call(lambda: self._script.outcomes.append(Outcome(error, matching, times)))

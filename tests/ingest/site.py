@@ -149,6 +149,12 @@ class Site:
                     writer.write(clip[at : at + 1])
                     await writer.drain()
                     await asyncio.sleep(0.2)
+            case "slow.mp4":
+                start(writer, "video/mp4", b"", len(clip))
+                for at in range(0, len(clip), 4000):
+                    writer.write(clip[at : at + 4000])
+                    await writer.drain()
+                    await asyncio.sleep(0.15)
             case "silent.mp4":
                 start(writer, "video/mp4", clip[:20_000], len(clip))
                 await asyncio.sleep(3600)
@@ -186,6 +192,7 @@ class Site:
         return {
             "page": page('<video src="/clip.mp4"></video>'),
             "page-hls": page('<video poster="/missing.jpg"><source src="/master.m3u8"></video>'),
+            "page-slow": page('<video src="/slow.mp4"></video>'),
             "page-inside": page(f'<video src="{inside}/clip.mp4"></video>'),
             "page-ftp": page(f'<video src="ftp://127.0.0.1:{self.inside}/clip.mp4"></video>'),
             "empty-page": page("<p>Words only</p>"),

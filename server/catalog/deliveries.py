@@ -1,0 +1,80 @@
+"""Messages to callers' own webhooks: each is a row until it is delivered or given up."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from server.catalog.ids import new_id
+from server.catalog.tables import clip, delivery, job, user
+
+
+def record(conn: Connection, row: Row[Any]) -> None:
+    """Have the state of a job told to its webhook (`row` is the job's)."""
+    now = datetime.now(UTC)
+    event = f"job.{row.status}"
+    clips = conn.execute(select(clip).where(clip.c.job_id == row.id).order_by(clip.c.position))
+    data = {
+        "id": row.id,
+        "kind": row.kind,
+        "status": row.status,
+        "reference": row.reference,
+        "error_code": row.error_code,
+        "error_message": row.error_message,
+        "clips": [
+            {
+                "index": one.position,
+                "status": one.status,
+                "asset_id": one.asset_id,
+                "filename": one.filename,
+                "error_code": one.error_code,
+            }
+            for one in clips
+        ],
+    }
+    body = {"type": event, "timestamp": now.isoformat().replace("+00:00", "Z"), "data": data}
+    conn.execute(
+        insert(delivery).values(
+            id=new_id("msg"),
+            job_id=row.id,
+            event=event,
+            body=json.dumps(body),
+            created_at=now,
+            attempts=0,
+            next_at=now,
+        )
+    )
+
+
+def due(conn: Connection, now: datetime, limit: int) -> list[Row[Any]]:
+    """Messages to be sent now, with where to and what signs them; the oldest first.
+
+    Of one job only the first that waits: its messages arrive in their order.
+    """
+    waiting = (
+        select(delivery, job.c.webhook_url, user.c.webhook_secret)
+        .join(job, job.c.id == delivery.c.job_id)
+        .join(user, user.c.id == job.c.user_id)
+        .where(delivery.c.next_at.is_not(None))
+        .order_by(delivery.c.created_at, delivery.c.id)
+    )
+    first: dict[str, Row[Any]] = {}
+    for row in conn.execute(waiting):
+        first.setdefault(row.job_id, row)
+    return [row for row in first.values() if row.next_at <= now][:limit]
+
+
+def of_job(conn: Connection, job_id: str) -> list[Row[Any]]:
+    """The messages about a job, oldest first."""
+    query = select(delivery).where(delivery.c.job_id == job_id)
+    return list(conn.execute(query.order_by(delivery.c.created_at, delivery.c.id)))
+
+
+def attempted(conn: Connection, delivery_id: str, /, **values: Any) -> None:
+    """Write down how an attempt went."""
+    conn.execute(
+        update(delivery)
+        .where(delivery.c.id == delivery_id)
+        .values(attempts=delivery.c.attempts + 1, **values)
+    )

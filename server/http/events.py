@@ -1,0 +1,94 @@
+"""Following: server-sent events for every change of what the caller may see.
+
+The format is the HTML standard's (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+A client that comes back with `Last-Event-ID` hears what it has missed, each event once and in
+order; one that was away for longer than events are kept hears `reset`, and should load anew.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from litestar import Request, Router, get
+from litestar.datastructures import State
+from litestar.di import NamedDependency
+from litestar.response import ServerSentEvent, ServerSentEventMessage
+from sqlalchemy import Connection
+
+from server.catalog import events
+from server.catalog.keys import Principal
+from server.errors import Unauthorized
+from server.http.auth import find_principal, needs
+from server.http.context import Services
+from server.http.problems import documented
+
+PING = 15.0
+# Seconds after which a client tries again, in milliseconds as the format wants it.
+RETRY = 2000
+BATCH = 200
+
+
+@get(
+    "/",
+    guards=[needs("read")],
+    opt={"stream": True},
+    responses=documented(401),
+    media_type="text/event-stream",
+    summary="Follow every change",
+)
+async def follow(
+    request: Request[Any, Any, State],
+    services: NamedDependency[Services],
+    principal: NamedDependency[Principal],
+) -> ServerSentEvent:
+    """`job`, `clip` and `asset` events with the state after the change; a ping every 15 s."""
+    told = request.headers.get("last-event-id", "")
+    last = int(told) if told.isascii() and told.isdigit() else None
+    return ServerSentEvent(
+        _stream(request, services, principal, last),
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _stream(
+    request: Request[Any, Any, State], services: Services, principal: Principal, last: int | None
+) -> AsyncGenerator[ServerSentEventMessage, None]:
+    oldest, newest = await services.database.read(events.bounds)
+    if last is None or last > newest or last < oldest - 1:
+        kind = "hello" if last is None else "reset"
+        last = newest
+        yield ServerSentEventMessage(data="{}", event=kind, id=last, retry=RETRY)
+    pulse = services.pulse
+    while not pulse.stopping:
+        rows = await services.database.read(events.after, principal.user_id, last, BATCH)
+        for row in rows:
+            last = row.id
+            yield ServerSentEventMessage(data=json.dumps(row.data), event=row.noun, id=row.id)
+        if rows:
+            continue
+        if not await pulse.wait(PING):
+            yield ServerSentEventMessage(comment="ping")
+        # A key that was revoked stops hearing, too.
+        try:
+            if (await find_principal(request, services))[0] is None:
+                return
+        except Unauthorized:
+            return
+
+
+async def wait_for_end(services: Services, job_id: str, seconds: float) -> None:
+    """Return when a job has ended, or after so many seconds."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+
+    def ended(conn: Connection) -> bool:
+        return events.job_ended(conn, job_id)
+
+    while not services.pulse.stopping and (left := until - loop.time()) > 0:
+        if await services.database.read(ended):
+            return
+        await services.pulse.wait(left)
+
+
+router = Router("/api/v3/events", route_handlers=[follow], tags=["jobs"])

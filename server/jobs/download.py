@@ -1,0 +1,294 @@
+"""A download job: from a URL to a stored asset, or to a reason in words.
+
+A plain file streams straight into a blob; all else is yt-dlp's, by way of a folder that is gone
+afterwards. What may pass is tried again by itself; what the process's own end cut off begins
+again at the next start. Both a bounded number of times: the row counts, before each beginning.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Row
+
+from server.catalog import assets, jobs
+from server.errors import ReelbaseError
+from server.ingest.direct import open_direct
+from server.ingest.errors import IngestError
+from server.ingest.ytdlp import Fetched
+from server.jobs.context import Work
+from server.jobs.landing import land, read_file
+from server.jobs.meter import Meter
+from server.library import downloads, intake
+from server.media import MediaError, sniff
+
+log = structlog.get_logger(__name__)
+
+# Attempts at what may pass, by themselves.
+ATTEMPTS = 3
+# Beginnings, those included that our own end cut off: a file that takes the server down with it
+# must not do so for ever.
+BEGINNINGS = 5
+# Between looks at the row, in seconds: how long progress, a cancel or a full disk may wait.
+LOOK = 0.5
+
+CANCELED = ("canceled", "The download was canceled.")
+INTERRUPTED = (
+    "interrupted",
+    "The server was stopped in the middle of this download again and again. Retry it.",
+)
+
+
+async def run(work: Work, job_id: str, nudge: asyncio.Event) -> None:
+    """Take a download as far as it goes now. May be started again at any point."""
+    begun = await work.database.write(_begin, work.clock(), job_id)
+    if begun is None:
+        return
+    job, asset = begun
+    meter = Meter(asyncio.get_running_loop().time)
+    fetching = asyncio.create_task(_fetch(work, job, asset, meter))
+    error: ReelbaseError | None = None
+    try:
+        if not await _follow(work, job, meter, fetching, nudge):
+            await _stop(fetching)
+            await work.database.write(_end, work.clock(), job.id, "canceled", *CANCELED)
+            return
+        await fetching
+    except asyncio.CancelledError:
+        # The service is going down, by itself: no failure of the download's.
+        await _stop(fetching)
+        await work.database.write(_put_back, job.id)
+        raise
+    except ReelbaseError as caught:
+        error = caught
+    except Exception:
+        log.exception("download failed in an unforeseen way", job=job.id)
+        words = "Something went wrong on our side; the log says what."
+        error = IngestError("download_failed", words, passing=True)
+    finally:
+        await _stop(fetching)
+    if error is not None:
+        await _fail(work, job, error)
+
+
+async def _follow(
+    work: Work, job: Row[Any], meter: Meter, fetching: asyncio.Task[None], nudge: asyncio.Event
+) -> bool:
+    """Write down how far it is until it has ended; False when it is not wanted any more.
+
+    Raises StorageFull when the volume fills up meanwhile.
+    """
+    while not fetching.done():
+        nudged = asyncio.create_task(nudge.wait())
+        try:
+            await asyncio.wait(
+                (fetching, nudged), timeout=LOOK, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            nudged.cancel()
+        nudge.clear()
+        if fetching.done():
+            break
+        work.volume.check()
+        if not await work.database.read(_wanted, job.id):
+            return False
+        if news := meter.news():
+            await work.database.write_pending(_tell, job.id, news)
+    return True
+
+
+async def _stop(fetching: asyncio.Task[None]) -> None:
+    fetching.cancel()
+    await asyncio.gather(fetching, return_exceptions=True)
+
+
+async def _fetch(work: Work, job: Row[Any], asset: Row[Any], meter: Meter) -> None:
+    """Fetch, judge and attach. Raises IngestError and StorageFull."""
+    limits = work.downloads
+    clock = asyncio.timeout(limits.timeout)
+    try:
+        async with clock:
+            work.volume.check()
+            direct = open_direct(
+                limits.client, job.url, max_bytes=limits.max_bytes, stall=limits.stall
+            )
+            async with direct as answer:
+                if answer is not None:
+                    work.volume.check(answer.length or 0)
+                    await _keep(work, job, asset, meter, answer.pieces, answer.length)
+                    return
+            # From here yt-dlp's supervisor keeps the time.
+            clock.reschedule(None)
+            async with limits.ytdlp.fetch(job.url, on_progress=meter.heard) as fetched:
+                size = fetched.path.stat().st_size
+                work.volume.check(size)
+                meter.arrived()
+                pieces = read_file(fetched.path)
+                title = _title(fetched)
+                await _keep(work, job, asset, meter, pieces, size, title=title)
+    except TimeoutError:
+        if clock.expired():
+            raise IngestError("timeout") from None
+        raise
+
+
+async def _keep(
+    work: Work,
+    job: Row[Any],
+    asset: Row[Any],
+    meter: Meter,
+    pieces: AsyncIterator[bytes],
+    total: int | None,
+    *,
+    title: str | None = None,
+) -> None:
+    """Bytes into a blob, a look at what they are, and the blob to its asset."""
+    async with land(work, pieces, total, meter.took) as incoming:
+        meter.storing()
+        await _judge(work, incoming)
+        await work.database.write(_attach, work.clock(), job, asset, incoming, title)
+    work.wake(None)
+
+
+def _title(fetched: Fetched) -> str | None:
+    """What the site calls it, as a name for a file: a slash in it is no folder."""
+    title = fetched.title
+    if title is not None and fetched.extractor in ("Generic", "HTML5MediaEmbed"):
+        title = title.removesuffix(" (1)")  # yt-dlp counts the videos of a page, we take one
+    return None if title is None else title.replace("/", "_").replace("\\", "_")
+
+
+async def _judge(work: Work, incoming: intake.Incoming) -> None:
+    """Raise IngestError for what is no media, or longer than is taken."""
+    if sniff.kind(incoming.content_type) == "other":
+        raise IngestError("no_media")
+    try:
+        found = await work.media.inspect(work.source(incoming.blob_id, incoming.sealed.size))
+    except MediaError as error:
+        if error.code == "media_timeout":
+            raise IngestError("timeout", error.detail, passing=True) from None
+        words = "What is at this URL is no video, audio or image that can be read."
+        raise IngestError("no_media", words) from None
+    if (found.duration or 0) > work.downloads.max_seconds:
+        raise IngestError("too_long")
+
+
+async def _fail(work: Work, job: Row[Any], error: ReelbaseError) -> None:
+    """Try again later, or say how it ended."""
+    passing = isinstance(error, IngestError) and error.passing
+    log.info("download failed", job=job.id, code=error.code, attempt=job.attempts, passing=passing)
+    if passing and job.attempts < ATTEMPTS:
+        wait = work.downloads.retry * 4.0 ** (job.attempts - 1)
+        await work.database.write(_again_later, work.clock(), job.id, wait, error.detail)
+        asyncio.get_running_loop().call_later(wait, work.wake, None)
+    else:
+        await work.database.write(_end, work.clock(), job.id, "failed", error.code, error.detail)
+
+
+def _begin(conn: Connection, now: datetime, job_id: str) -> tuple[Row[Any], Row[Any]] | None:
+    job = jobs.get(conn, job_id)
+    if job is None or job.status in jobs.ENDED:
+        return None
+    asset = downloads.of_job(conn, job_id)
+    if job.cancel_requested or asset is None:
+        _end(conn, now, job_id, "canceled", *CANCELED)
+        return None
+    if job.attempts >= BEGINNINGS:
+        _end(conn, now, job_id, "failed", *INTERRUPTED)
+        return None
+    jobs.change(
+        conn,
+        job_id,
+        status="processing",
+        started_at=job.started_at or now,
+        attempts=job.attempts + 1,
+        not_before=None,
+        progress=0.0,
+        speed=None,
+        eta=None,
+    )
+    begun = jobs.get(conn, job_id)
+    assert begun is not None
+    return begun, asset
+
+
+def _wanted(conn: Connection, job_id: str) -> bool:
+    """Whether nobody has canceled it, or deleted what it is for."""
+    job = jobs.get(conn, job_id)
+    return (
+        job is not None and not job.cancel_requested and downloads.of_job(conn, job_id) is not None
+    )
+
+
+def _tell(conn: Connection, job_id: str, news: dict[str, Any]) -> None:
+    job = jobs.get(conn, job_id)
+    if job is not None and job.status in jobs.ACTIVE:
+        jobs.change(conn, job_id, **news)
+
+
+def _attach(
+    conn: Connection,
+    now: datetime,
+    job: Row[Any],
+    asset: Row[Any],
+    incoming: intake.Incoming,
+    title: str | None,
+) -> None:
+    """Asset and job end in one transaction; unless it was canceled or deleted a moment before."""
+    if not _wanted(conn, job.id):
+        _end(conn, now, job.id, "canceled", *CANCELED)
+        return
+    row = assets.get(conn, asset.id)
+    assert row is not None
+    # A name that somebody has given counts for more than the site's.
+    named = job.filename is not None or row.filename != asset.filename
+    intake.fill(conn, row, incoming, now=now, filename=None if named else title)
+    _end(conn, now, job.id, "completed", None, None)
+
+
+def _again_later(conn: Connection, now: datetime, job_id: str, wait: float, words: str) -> None:
+    job = jobs.get(conn, job_id)
+    if job is None or job.status in jobs.ENDED:
+        return
+    jobs.change(
+        conn,
+        job_id,
+        status="queued",
+        not_before=now + timedelta(seconds=wait),
+        notes=[*(job.notes or []), f"Attempt {job.attempts}: {words}"],
+        progress=0.0,
+        speed=None,
+        eta=None,
+    )
+
+
+def _put_back(conn: Connection, job_id: str) -> None:
+    job = jobs.get(conn, job_id)
+    if job is not None and job.status in jobs.ACTIVE:
+        jobs.change(conn, job_id, status="queued", attempts=max(0, job.attempts - 1))
+
+
+def _end(
+    conn: Connection, now: datetime, job_id: str, status: str, code: str | None, words: str | None
+) -> None:
+    job = jobs.get(conn, job_id)
+    if job is None or job.status in jobs.ENDED:
+        return
+    jobs.change(
+        conn,
+        job_id,
+        status=status,
+        error_code=code,
+        error_message=words,
+        ended_at=now,
+        not_before=None,
+        speed=None,
+        eta=None,
+        progress=1.0 if status == "completed" else job.progress,
+    )
+    asset = downloads.of_job(conn, job_id)
+    if asset is not None and asset.storage_state != "stored":
+        trouble = {"type": code, "message": words, "at": now.isoformat()}
+        assets.change(conn, asset.id, storage_state="failed", storage_error=trouble)
