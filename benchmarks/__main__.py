@@ -3,6 +3,8 @@
 import argparse
 import os
 import shutil
+import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +32,8 @@ def main() -> None:
     for name in [name for name in os.environ if name.startswith(("REELBASE_", "REPLICATE_"))]:
         del os.environ[name]
 
+    # As after Ctrl-C: servers are stopped, the work folder goes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir()
     report = Report()

@@ -335,16 +335,19 @@ def start_over(conn: Connection, row: Row[Any], status: str = "queued") -> None:
     )
 
 
-def owned_predictions(conn: Connection, provider: str) -> set[str]:
-    """Predictions of a provider that a clip has: none of them is a lost one."""
+def owned_predictions(conn: Connection, provider: str, *, but: str) -> set[str]:
+    """Predictions of a provider that a clip other than `but` has: none of them is its lost one.
+
+    What `but` had in earlier attempts counts too.
+    """
     query = (
-        select(clip.c.prediction_id, clip.c.past_predictions)
+        select(clip.c.id, clip.c.prediction_id, clip.c.past_predictions)
         .join(job, job.c.id == clip.c.job_id)
         .where(job.c.provider == provider)
     )
     owned: set[str] = set()
-    for current, past in conn.execute(query):
+    for clip_id, current, past in conn.execute(query):
         owned.update(past or [])
-        if current is not None:
+        if current is not None and clip_id != but:
             owned.add(current)
     return owned

@@ -113,7 +113,10 @@ class ClipRun:
         base = self._work.webhook_base[self._job.provider]
         webhook_url = None if base is None else f"{base}?clip={nonce}"
 
-        def begin(conn: Connection) -> None:
+        def begin(conn: Connection) -> bool:
+            # A webhook may have told of the lost prediction since it was looked for in vain.
+            if jobs.get_clip(conn, self._id).prediction_id is not None:
+                return False
             jobs.change_clip(
                 conn,
                 self._id,
@@ -121,8 +124,10 @@ class ClipRun:
                 submitting_at=self._work.clock(),
                 nonce=nonce,
             )
+            return True
 
-        await self._db.write(begin)
+        if not await self._db.write(begin):
+            return
         try:
             prediction = await self._provider.submit(
                 Submission(model=self._job.model, input=given, webhook_url=webhook_url)
@@ -169,17 +174,17 @@ class ClipRun:
                 await self._own(found[0])
                 return True
             if len(found) > 1:
-                await self._unknown("several predictions may be this clip's")
+                return await self._unknown("several predictions may be this clip's")
             if self._work.clock() >= deadline:
                 if self._provider.lists_reliably:
                     return False
-                await self._unknown("this provider does not tell what it has")
+                return await self._unknown("this provider does not tell what it has")
             await self._pause(wait)
             wait = min(wait * 2, 5.0)
 
     async def _match(self, clip: Row[Any], recent: list[Prediction]) -> list[Prediction]:
         """The predictions that can only be this clip's, or could be."""
-        owned = await self._db.read(jobs.owned_predictions, self._job.provider)
+        owned = await self._db.read(jobs.owned_predictions, self._job.provider, but=self._id)
         free = [one for one in recent if one.id not in owned]
         mine = await self._db.read(tokens.of_clip, self._id)
         if mine:
@@ -205,13 +210,26 @@ class ClipRun:
             return set().union(*(self._tokens_in(one) for one in value))
         return set()
 
-    async def _unknown(self, why: str) -> None:
-        await self._fail(
-            "submission_unknown",
-            f"The provider was asked but its answer was lost, and {why}. Look at the account "
-            "there: a retry asks for a new prediction, which may be paid twice.",
-            ended=True,
-        )
+    async def _unknown(self, why: str) -> bool:
+        """Leave it to the owner; unless a webhook has told meanwhile: then True."""
+
+        def fail(conn: Connection) -> bool:
+            if jobs.get_clip(conn, self._id).prediction_id is not None:
+                return True
+            jobs.change_clip(
+                conn,
+                self._id,
+                status="failed",
+                prediction_ended=True,
+                error_code="submission_unknown",
+                error_message=f"The provider was asked but its answer was lost, and {why}. Look "
+                "at the account there: a retry asks for a new prediction, which may be paid twice.",
+            )
+            return False
+
+        if await self._db.write(fail):
+            return True
+        log.warning("clip failed", clip=self._id, code="submission_unknown")
         raise ClipEnded
 
     async def _follow(self, prediction_id: str, handles: Mapping[str, str]) -> None:

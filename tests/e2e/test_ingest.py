@@ -35,6 +35,8 @@ STORED = {
     # Its poster is a 404, which matters to nobody.
     "page-hls": ("video", "A title_ ünï_.._code-2.mp4"),
 }
+# Their bytes are other ones: remuxed, or put together.
+REMADE = ("index-last.mp4", "tone.m4a", "master.m3u8")
 FAILED = {
     "missing": "not_found",
     "forbidden": "private_or_login_required",
@@ -135,7 +137,7 @@ def test_every_url_comes_to_its_end(server: Server, site: Site, client: httpx.Cl
         assert asset["storage_key"].endswith(f"/output/{filename}")
         assert asset["storage_error"] is None
         data = httpx.get(asset["url"]).raise_for_status().content
-        if path in site.files and path not in ("index-last.mp4", "master.m3u8"):
+        if path in site.files and path not in REMADE:
             assert data == site.files[path]
     for path, wanted in FAILED.items():
         job = shown(client, tasks[path])
@@ -181,7 +183,8 @@ def test_the_same_url_twice_is_one_task(site: Site, client: httpx.Client) -> Non
     """While it is under way; elsewhere or later it is another asset with the same blob."""
     url = site.url("slow.mp4")
     first = store(client, url, reference="mine-1")
-    assert store(client, url, reference="mine-2") == first
+    second = store(client, url, reference="mine-2")
+    assert second == {**first, "status": second["status"]}
     other_user, key = new_user(client, f"neighbour {time.time()}")
     theirs = client.post("/api/v3/media/store", json={"url": url}, headers={"X-API-Key": key})
     assert theirs.json()["task_id"] != first["task_id"]
@@ -324,7 +327,6 @@ def test_the_command_waits_and_prints_ids(server: Server, site: Site) -> None:
         None,
     ]
     assert "There is nothing at this URL" in done.stderr
-    assert ingest("--user", "nobody at all", site.url("picture.png")).returncode == 1
 
 
 def test_the_command_needs_a_server(tmp_path: Path) -> None:
@@ -339,22 +341,21 @@ def test_the_command_needs_a_server(tmp_path: Path) -> None:
     assert done.stderr.startswith("Error: No server is running")
 
 
-@pytest.mark.parametrize("how", ["kill -9", "SIGTERM"])
-def test_a_restart_in_the_middle(tmp_path: Path, site: Site, how: str) -> None:
-    """Both ways of fetching begin again by themselves and complete; nothing is left over."""
+def test_restarts_in_the_middle(tmp_path: Path, site: Site) -> None:
+    """After SIGTERM and after `kill -9` both ways of fetching begin again, and complete."""
     server = Server(tmp_path / "data", **settings(site)).start()
+    work = server.folder / "work"
     try:
         with server.client() as client:
             tasks = [store(client, site.url(path)) for path in ("slow.mp4", "page-slow")]
-            for task in tasks:
-                until(lambda t=task: shown(client, t)["progress"] > 0, what=lambda: "progress")
-        assert len(processes(server.folder / "work")) >= 2  # the supervisor and yt-dlp
-        if how == "SIGTERM":
-            assert server.stop() == 0
-        else:
-            server.kill()
-        assert gone(server.folder / "work", 2), processes(server.folder)
-        server.start()
+        for end in (server.stop, server.kill):
+            with server.client() as client:
+                for task in tasks:
+                    until(lambda t=task: shown(client, t)["progress"] > 0, what=lambda: "progress")
+            assert len(processes(work)) >= 2  # the supervisor and yt-dlp
+            end()
+            assert gone(work, 2), processes(work)
+            server.start()
         with server.client() as client:
             for task in tasks:
                 job = ended(client, task["task_id"])

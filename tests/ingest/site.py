@@ -154,7 +154,7 @@ class Site:
                 for at in range(0, len(clip), 4000):
                     writer.write(clip[at : at + 4000])
                     await writer.drain()
-                    await asyncio.sleep(0.15)
+                    await asyncio.sleep(0.1)
             case "silent.mp4":
                 start(writer, "video/mp4", clip[:20_000], len(clip))
                 await asyncio.sleep(3600)
