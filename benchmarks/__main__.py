@@ -8,11 +8,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import measure, watch
+from benchmarks import ingest, measure, watch
 from benchmarks.report import Report
 
 WORK = Path(__file__).parent / "work"
-SECTIONS = ("stream", "ranges", "seek", "readers", "upload", "latency")
+SECTIONS = ("stream", "ranges", "seek", "readers", "upload", "latency", "ingest")
 
 
 def main() -> None:
@@ -45,6 +45,8 @@ def main() -> None:
         for name in ("seek", "readers", "upload", "latency"):
             if name in chosen:
                 getattr(measure, name)(report, WORK, sizes)
+        if "ingest" in chosen:
+            ingest.ingest(report, WORK)
     finally:
         shutil.rmtree(WORK, ignore_errors=True)
     print(f"{machine}; load {os.getloadavg()[0]:.1f} at the end\n\n{report.table()}")

@@ -172,8 +172,8 @@ class Ours:
 
 
 @contextlib.contextmanager
-def ours(work: Path, name: str) -> Iterator[Ours]:
-    """Reelbase on a data folder of its own, which goes with it."""
+def ours(work: Path, name: str, **more: str) -> Iterator[Ours]:
+    """Reelbase on a data folder of its own, which goes with it; further settings by name."""
     folder, log = work / name, work / f"{name}.log"
     port = free_port()
     command = [sys.executable, "-m", "server", "serve", "--port", str(port)]
@@ -182,6 +182,7 @@ def ours(work: Path, name: str) -> Iterator[Ours]:
         "REELBASE_BOOTSTRAP_KEY": KEY,
         "REELBASE_LOG_FORMAT": "json",
         "REELBASE_PUBLIC_URL": "",
+        **more,
     }
     try:
         with process(command, log, **environment) as started:

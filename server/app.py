@@ -15,6 +15,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 
 from server import __version__
@@ -37,7 +38,7 @@ from server.http import (
     webhooks,
 )
 from server.http.access_log import AccessLog
-from server.http.auth import Authentication, principal_of
+from server.http.auth import COOKIE, Authentication, principal_of
 from server.http.context import Services
 from server.http.gate import Gate
 from server.http.media import routers as media_routers
@@ -191,7 +192,22 @@ def create_app(
         exception_handlers=problems.HANDLERS,
         cors_config=_cors(settings.cors_origins),
         openapi_config=OpenAPIConfig(
-            title="Reelbase", version=__version__, path="/schema", use_handler_docstrings=True
+            title="Reelbase",
+            version=__version__,
+            path="/schema",
+            use_handler_docstrings=True,
+            security=[{"key": []}, {"bearer": []}, {"session": []}],
+            components=Components(
+                security_schemes={
+                    "key": SecurityScheme(
+                        type="apiKey", name="X-API-Key", security_scheme_in="header"
+                    ),
+                    "bearer": SecurityScheme(type="http", scheme="bearer"),
+                    "session": SecurityScheme(
+                        type="apiKey", name=COOKIE, security_scheme_in="cookie"
+                    ),
+                }
+            ),
         ),
         lifespan=[lifespan],
         request_max_body_size=1024 * 1024,
@@ -289,7 +305,18 @@ def _cors(origins: str) -> CORSConfig | None:
     return CORSConfig(
         allow_origins=allowed,
         allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"],
-        allow_headers=["authorization", "x-api-key", "content-type", "range", "idempotency-key"],
+        allow_headers=[
+            "authorization",
+            "x-api-key",
+            "content-type",
+            "range",
+            "idempotency-key",
+            "last-event-id",
+            "if-match",
+            "if-none-match",
+            "if-range",
+            "if-modified-since",
+        ],
         expose_headers=[
             "Accept-Ranges",
             "Content-Range",

@@ -10,7 +10,7 @@ from structlog.types import EventDict, Processor
 
 # What looks like a credential, wherever it stands.
 _SECRETS = re.compile(
-    r"(?i)(\btoken=|\bsk_|\br8_|\bwhsec_|\bBearer\s+|\bKey\s+|\bsession=)[\w.~+/=:-]{6,}"
+    r"(?i)(\btoken=|\bsk_|\br8_|\bwhsec_|\bBearer\s+|\bKey\s+(?=[\w-]+:)|\bsession=)[\w.~+/=:-]{6,}"
 )
 
 

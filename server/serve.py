@@ -38,6 +38,8 @@ class StartError(ReelbaseError):
 
 def serve(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT. Raises StartError and SchemaError."""
+    # Everything that is private lies in these files.
+    os.umask(0o077)
     _check_volume(settings)
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from server.catalog.ids import new_id
-from server.catalog.tables import clip, delivery, job, user
+from server.catalog.tables import asset, clip, delivery, job, user
 
 
 def record(conn: Connection, row: Row[Any]) -> None:
@@ -15,6 +15,11 @@ def record(conn: Connection, row: Row[Any]) -> None:
     now = datetime.now(UTC)
     event = f"job.{row.status}"
     clips = conn.execute(select(clip).where(clip.c.job_id == row.id).order_by(clip.c.position))
+    made = conn.execute(
+        select(asset.c.id, asset.c.role, asset.c.storage_state).where(
+            asset.c.job_id == row.id, asset.c.role != "poster"
+        )
+    ).all()
     data = {
         "id": row.id,
         "kind": row.kind,
@@ -31,6 +36,10 @@ def record(conn: Connection, row: Row[Any]) -> None:
                 "error_code": one.error_code,
             }
             for one in clips
+        ],
+        "outputs": [
+            {"asset_id": one.id, "role": one.role, "storage_state": one.storage_state}
+            for one in made
         ],
     }
     body = {"type": event, "timestamp": now.isoformat().replace("+00:00", "Z"), "data": data}

@@ -62,7 +62,7 @@ def asset_changed(conn: Connection, asset_id: str) -> None:
     if row is not None:
         data = {name: getattr(row, name) for name in _ASSET}
         expires = data["source_expires_at"]
-        data["source_expires_at"] = expires.isoformat() if expires else None
+        data["source_expires_at"] = expires.isoformat().replace("+00:00", "Z") if expires else None
         _record(conn, row.user_id, "asset", data)
 
 

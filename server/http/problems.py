@@ -1,10 +1,11 @@
 """Every error as problem details (RFC 9457): one shape, a stable code, words that help."""
 
+import re
 from http import HTTPStatus
 from typing import Any
 
 import structlog
-from litestar import MediaType, Request, Response
+from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
@@ -34,6 +35,10 @@ _WORDS = {
     405: "This address takes other methods: the Allow header names them.",
     413: "The body is larger than this address takes.",
 }
+
+
+# msgspec names the field in the message: "Object missing required field `clips`".
+_NAMED = re.compile(r"`([^`]+)`\s*$")
 
 
 class FieldProblem(Struct):
@@ -91,11 +96,7 @@ def on_http_error(_: Request[Any, Any, State], error: HTTPException) -> Response
     if isinstance(error, ValidationException):
         status, code = 422, "invalid_request"
         issues = error.extra if isinstance(error.extra, list) else []
-        fields = [
-            FieldProblem(str(issue.get("key", "")), str(issue.get("message", "")))
-            for issue in issues
-            if isinstance(issue, dict)
-        ]
+        fields = [_field(issue) for issue in issues if isinstance(issue, dict)]
         detail = "; ".join(f"{f.field}: {f.message}" if f.field else f.message for f in fields)
         detail = f"The request has fields that are wrong: {detail}" if detail else error.detail
     title = HTTPStatus(status).phrase
@@ -103,6 +104,14 @@ def on_http_error(_: Request[Any, Any, State], error: HTTPException) -> Response
         detail = _WORDS.get(status, detail)
     headers = {k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"}
     return response(status, title, code, detail, fields=fields, headers=headers)
+
+
+def _field(issue: dict[str, Any]) -> FieldProblem:
+    """A wrong field by the name that the caller knows: never our parameter's."""
+    field, message = str(issue.get("key", "")), str(issue.get("message", ""))
+    if field == "data" and (named := _NAMED.search(message)):
+        field = named[1].removeprefix("$.")
+    return FieldProblem(field, message)
 
 
 def on_any_error(request: Request[Any, Any, State], error: Exception) -> Response[Problem]:
@@ -129,7 +138,7 @@ def documented(*statuses: int) -> dict[int, ResponseSpec]:
         status: ResponseSpec(
             data_container=Problem,
             description="Problem details",
-            media_type=MediaType.JSON,
+            media_type=MEDIA_TYPE,
             generate_examples=False,
         )
         for status in statuses

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litestar import Request, Response, Router, get
+from litestar import Request, Response, Router, get, route
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from msgspec import Struct
@@ -30,13 +30,13 @@ class Ready(Struct):
     free_bytes: int
 
 
-@get("/healthz", summary="Alive")
+@route("/healthz", http_method=["GET", "HEAD"], summary="Alive")
 async def healthz() -> Alive:
     """200 as long as the process answers."""
     return Alive()
 
 
-@get("/readyz", summary="Ready to serve", responses=documented(503))
+@route("/readyz", http_method=["GET", "HEAD"], summary="Ready to serve", responses=documented(503))
 async def readyz(services: NamedDependency[Services]) -> Ready:
     """200 while it can serve, also when the volume is nearly full; 503 only when it cannot."""
     try:

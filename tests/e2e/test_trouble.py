@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import MODEL, generate
 from tests.fakes.replicate import FakeReplicate
-from tests.http.conftest import code, upload
+from tests.http.conftest import code, new_user, upload
 from tests.media import samples
 from tests.running import ended, until
 
@@ -242,11 +242,12 @@ def test_assets_inside_an_input_become_urls(pair: Pair) -> None:
         made = pair.fake.of_prompt("x")
         assert made.input["strength"] == 0.5
         assert made.input["refs"][0]["picture"].startswith(f"{pair.server.url}/api/v3/assets/")
-        given = {"picture": "asset:as_00000000000000000000"}
-        wrong = client.post(
-            "/api/v3/jobs", json={"model": MODEL, "clips": [{"prompt": "x", "input": given}]}
-        )
-        assert code(wrong) == (422, "invalid_request")
+        _, key = new_user(client, "stranger")
+        with pair.server.client(key) as stranger:
+            for asset_id in ("as_00000000000000000000", image["id"]):
+                clip = {"prompt": "x", "input": {"picture": f"asset:{asset_id}"}}
+                wrong = stranger.post("/api/v3/jobs", json={"model": MODEL, "clips": [clip]})
+                assert code(wrong) == (422, "invalid_request")
 
 
 def test_a_download_that_breaks_off_is_tried_again_quietly(pair: Pair) -> None:
