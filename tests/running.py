@@ -95,7 +95,7 @@ class Server:
         """An HTTP client with an API key (None: with nothing)."""
         headers = {"X-API-Key": key} if key else {}
         return httpx.Client(
-            base_url=self.url, headers=headers, timeout=30, trust_env=False, **options
+            base_url=self.url, headers=headers, timeout=60, trust_env=False, **options
         )
 
     def log(self) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises:
-Create Date: 2026-11-21 09:01:27.585014
+Create Date: 2026-11-21 09:22:00.418076
 """
 
 import sqlalchemy as sa
@@ -282,8 +282,9 @@ def upgrade() -> None:
         sa.Column("prediction_ended", sa.Boolean(), nullable=False),
         sa.Column("handles", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("progress", sa.Float(), nullable=False),
-        sa.Column("output_url", sa.String(), nullable=True),
-        sa.Column("output_expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("queue_position", sa.Integer(), nullable=True),
+        sa.Column("bytes_stored", sa.BigInteger(), nullable=True),
+        sa.Column("bytes_total", sa.BigInteger(), nullable=True),
         sa.Column("asset_id", sa.String(), nullable=True),
         sa.Column("error_code", sa.String(), nullable=True),
         sa.Column("error_message", sa.String(), nullable=True),

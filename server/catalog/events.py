@@ -36,7 +36,17 @@ _JOB = (
     "error_code",
     "error_message",
 )
-_CLIP = ("status", "progress", "asset_id", "attempts", "error_code", "error_message")
+_CLIP = (
+    "status",
+    "progress",
+    "queue_position",
+    "bytes_stored",
+    "bytes_total",
+    "asset_id",
+    "attempts",
+    "error_code",
+    "error_message",
+)
 
 
 def job_changed(conn: Connection, job_id: str) -> None:

@@ -194,8 +194,10 @@ clip = Table(
     Column("prediction_ended", Boolean, nullable=False),
     Column("handles", JSON(none_as_null=True)),
     Column("progress", Float, nullable=False),
-    Column("output_url", String),
-    Column("output_expires_at", UtcDateTime),
+    # How many are before it at the provider; then how much of its output is stored.
+    Column("queue_position", Integer),
+    Column("bytes_stored", BigInteger),
+    Column("bytes_total", BigInteger),
     Column("asset_id", ForeignKey("asset.id", ondelete="SET NULL"), index=True),
     Column("error_code", String),
     Column("error_message", String),

@@ -69,6 +69,9 @@ class Clip(Struct, kw_only=True):
     index: int
     status: str
     progress: float
+    queue_position: int | None
+    bytes_stored: int | None
+    bytes_total: int | None
     prompt: str
     prediction_id: str | None
     asset_id: str | None
@@ -207,6 +210,9 @@ class Presenter:
                     index=clip.position,
                     status=clip.status,
                     progress=round(clip.progress, 3),
+                    queue_position=clip.queue_position,
+                    bytes_stored=clip.bytes_stored,
+                    bytes_total=clip.bytes_total,
                     prompt=clip.prompt,
                     prediction_id=clip.prediction_id,
                     asset_id=clip.asset_id,

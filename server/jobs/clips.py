@@ -236,7 +236,7 @@ class ClipRun:
         """Look the prediction up until it has ended."""
         hooked = self._work.webhook_base[self._job.provider] is not None
         wait, factor, longest = POLL_BESIDE_WEBHOOKS if hooked else POLL
-        shown = -1.0
+        shown: tuple[float, int | None] = (0.0, None)
         while True:
             await self._check_canceled(prediction_id, handles)
             try:
@@ -256,10 +256,10 @@ class ClipRun:
             if prediction.status in ("failed", "canceled"):
                 await self._ended_badly(prediction)
                 return
-            progress = PREDICTED * (prediction.progress or 0.0)
-            if progress > shown:
-                shown = progress
-                await self._set_pending(progress=progress)
+            now = (PREDICTED * (prediction.progress or 0.0), prediction.queue_position)
+            if now != shown:
+                shown = now
+                await self._set_pending(progress=now[0], queue_position=now[1])
             await self._pause(wait)
             wait = min(wait * factor, longest)
 
@@ -333,8 +333,7 @@ class ClipRun:
                 status="storing",
                 progress=PREDICTED,
                 asset_id=asset_id,
-                output_url=output.url,
-                output_expires_at=output.expires_at,
+                queue_position=None,
                 cost=prediction.cost,
                 seconds=prediction.seconds,
             )
@@ -348,10 +347,12 @@ class ClipRun:
         def report(done: int, total: int | None) -> None:
             nonlocal shown
             # Shown every few MiB: a commit for each piece would keep the writer busy.
-            if total and done - shown >= 4 * 1024 * 1024:
+            if done - shown >= 4 * 1024 * 1024:
                 shown = done
-                progress = PREDICTED + (1 - PREDICTED) * done / total
-                self._background(self._set_pending(progress=progress))
+                part = min(1.0, done / total) if total else 0.0
+                values = {"bytes_stored": done, "bytes_total": total}
+                progress = PREDICTED + (1 - PREDICTED) * part
+                self._background(self._set_pending(progress=progress, **values))
 
         stored = await save(self._work, clip.asset_id, quiet=QUIET, report=report)
         if stored or self._work.keep_unsaved:

@@ -35,7 +35,8 @@ export const moment = (iso) =>
 
 export const percent = (share) => `${Math.floor(share * 100)} %`;
 export const kindWord = (asset) => KINDS[asset.kind] ?? "File";
-export const roleWord = (asset) => ROLES[asset.role] ?? "Kept";
+export const roleWord = (asset) =>
+  asset.role === "download" && asset.storage_state !== "stored" ? "Download" : (ROLES[asset.role] ?? "Kept");
 
 /** What people call an asset: its prompt while it has the name that was made from it. */
 export function title(asset) {
@@ -48,7 +49,7 @@ export function title(asset) {
 export function stateBadge(asset) {
   switch (asset.storage_state) {
     case "pending":
-      return "Storing…";
+      return asset.role === "download" ? "On its way…" : "Storing…";
     case "url_only":
       return asset.source_expires_at ? `URL only, ${left(asset.source_expires_at)}` : "URL only";
     case "unsaved":

@@ -239,6 +239,7 @@ def test_names_and_the_older_address(site: Site, client: httpx.Client) -> None:
 )
 def test_what_cannot_be_is_said_before_the_202(client: httpx.Client, url: str, wanted: str) -> None:
     """By field, and no job is made of it."""
+
     def newest() -> list[str]:
         return [job["id"] for job in client.get("/api/v3/jobs?limit=1").json()["items"]]
 
