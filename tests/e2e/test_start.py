@@ -252,3 +252,41 @@ def test_what_operators_and_machines_ask_is_answered(tmp_path: Path) -> None:
         assert missing.headers["x-request-id"] == line["request_id"]
         assert code(client.put("/api/v3/assets"))[0] == 405
         assert code(client.post("/api/v3/jobs", content=b"{"))[0] in (400, 422)
+
+
+def test_scripts_of_named_origins_are_let_in(tmp_path: Path) -> None:
+    """CORS: the range headers can be seen, other origins get nothing, caches are told."""
+    settings = {"REELBASE_CORS_ORIGINS": "https://app.example, https://other.example/"}
+    with running(tmp_path / "data", **settings) as server, server.client() as client:
+        made = upload(client, b"0123456789")
+        headers = {"Origin": "https://app.example", "Range": "bytes=0-3"}
+        with server.client(None) as anyone:
+            answer = anyone.get(made["url"], headers=headers)
+            assert (answer.status_code, answer.content) == (206, b"0123")
+            assert answer.headers["access-control-allow-origin"] == "https://app.example"
+            shown = answer.headers["access-control-expose-headers"].lower()
+            for name in ("content-range", "accept-ranges", "content-length", "etag"):
+                assert name in shown
+            assert "origin" in answer.headers["vary"].lower()
+            stranger = anyone.get(made["url"], headers={"Origin": "https://evil.example"})
+            assert "access-control-allow-origin" not in stranger.headers
+            asked = anyone.options(
+                "/api/v3/assets",
+                headers={
+                    "Origin": "https://app.example",
+                    "Access-Control-Request-Method": "POST",
+                    "Access-Control-Request-Headers": "x-api-key",
+                },
+            )
+            assert asked.status_code < 300
+            assert "x-api-key" in asked.headers["access-control-allow-headers"].lower()
+
+
+def test_behind_https_the_cookie_is_secure_and_urls_are_public(tmp_path: Path) -> None:
+    """REELBASE_PUBLIC_URL is how the outside reaches us: cookies and ready URLs go by it."""
+    settings = {"REELBASE_PUBLIC_URL": "https://media.example/"}
+    with running(tmp_path / "data", **settings) as server, server.client() as client:
+        cookie = client.post("/api/v3/session", json={"key": KEY}).headers["set-cookie"]
+        assert "; Secure" in cookie
+        made = upload(client, b"x")
+        assert made["url"].startswith(f"https://media.example/api/v3/assets/{made['id']}/data?")

@@ -263,7 +263,7 @@ def test_a_download_that_breaks_off_is_tried_again_quietly(pair: Pair) -> None:
 
 def test_what_cannot_be_saved_stays_visible_and_is_saved_later(pair: Pair) -> None:
     """`url_only`: the job is completed, plays by redirect, and is saved again by itself."""
-    pair.fake.fault("output", status=500, times=8)
+    pair.fake.fault("output", status=500, times=6)
     with pair.server.client() as client:
         job = ended(client, generate(client, {"prompt": "stubborn"}), timeout=40)
         assert (job["status"], job["stored"]) == ("completed", False), job
@@ -282,7 +282,7 @@ def test_what_cannot_be_saved_stays_visible_and_is_saved_later(pair: Pair) -> No
 
 def test_a_dead_url_is_renewed_by_looking_the_prediction_up(pair: Pair) -> None:
     """`unsaved` (no URL plays), then stored from the fresh URL: nothing is generated again."""
-    pair.fake.fault("output", status=404, times=4)
+    pair.fake.fault("output", status=404, times=2)
     with pair.server.client() as client:
         job = ended(client, generate(client, {"prompt": "moved"}), timeout=40)
         assert (job["status"], job["stored"]) == ("completed", False), job
@@ -310,7 +310,7 @@ def test_what_the_provider_has_deleted_is_expired_and_never_gone(pair: Pair) -> 
 
 def test_a_restart_goes_on_saving(pair: Pair) -> None:
     """`kill -9` between a failed save and the next attempt."""
-    pair.fake.fault("output", status=500, times=9)
+    pair.fake.fault("output", status=500, times=6)
     with pair.server.client() as client:
         job = ended(client, generate(client, {"prompt": "resilient"}), timeout=40)
         assert not job["stored"]
@@ -322,7 +322,7 @@ def test_a_restart_goes_on_saving(pair: Pair) -> None:
 
 def test_a_combine_waits_for_its_clips_and_goes_on_by_itself(pair: Pair) -> None:
     """`storing` while a clip is not saved; joined once it is."""
-    pair.fake.fault("output", status=500, times=8)
+    pair.fake.fault("output", status=500, times=6)
     with pair.server.client() as client:
         job_id = generate(client, {"prompt": "a"}, {"prompt": "b"}, combine=True)
         until(
