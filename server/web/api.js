@@ -115,3 +115,10 @@ export function local(url) {
   const { pathname, search } = new URL(url, location.href);
   return pathname + search;
 }
+
+/** Where an asset can be downloaded, by its own name. */
+export function downloadOf(asset) {
+  const url = new URL(local(asset.url), location.origin);
+  url.searchParams.set("download", "1");
+  return url.pathname + url.search;
+}

@@ -45,6 +45,9 @@ export function title(asset) {
   return asset.prompt && stem && letters(asset.prompt).startsWith(stem) ? asset.prompt : asset.filename;
 }
 
+/** Whether an asset's bytes are still elsewhere, or were. */
+export const isUnsaved = (asset) => ["url_only", "unsaved", "expired"].includes(asset.storage_state);
+
 /** A word for an asset whose bytes are not here, or null. */
 export function stateBadge(asset) {
   switch (asset.storage_state) {
@@ -63,8 +66,9 @@ export function stateBadge(asset) {
   }
 }
 
-function left(iso) {
-  const minutes = Math.floor((new Date(iso) - Date.now()) / 60_000);
-  if (minutes < 0) return "ended";
-  return minutes < 60 ? `${minutes} min left` : `${Math.floor(minutes / 60)} h left`;
+/** How long until a moment, by the second. */
+export function left(iso) {
+  const seconds = Math.floor((new Date(iso) - Date.now()) / 1000);
+  if (seconds < 0) return "ended";
+  return seconds < 48 * 3600 ? `${timecode(seconds)} left` : `${Math.floor(seconds / 86_400)} days left`;
 }

@@ -3,7 +3,7 @@
 import { post, remove, upload } from "./api.js";
 import { $, h, memory, randomId } from "./dom.js";
 import { percent } from "./format.js";
-import { UNKNOWN, modelsOf } from "./models.js";
+import { optionWord, providerWord, unknown, valueWord } from "./models.js";
 import { toast } from "./notice.js";
 
 const OTHER = "…";
@@ -19,11 +19,13 @@ export class Generate {
   #sent = "";
 
   /**
-   * @param {string} provider
+   * @param {string} provider the one that is asked when none is named
+   * @param {import("./models.js").Model[]} models
    * @param {(job: object) => void} onJob
    */
-  constructor(provider, onJob) {
+  constructor(provider, models, onJob) {
     this.provider = provider;
+    this.models = models;
     this.onJob = onJob;
     $("sample-note").hidden = provider !== "sample";
     this.#offerModels();
@@ -141,55 +143,98 @@ export class Generate {
   }
 
   #offerModels() {
-    const known = modelsOf(this.provider);
-    const options = known.map((one) => h("option", { value: one.id }, one.label));
-    if (this.provider !== "sample") options.push(h("option", { value: OTHER }, "Another model…"));
-    $("model").replaceChildren(...options);
-    const last = memory.get(`model.${this.provider}`);
-    if (last) {
-      $("model").value = known.some((one) => one.id === last) ? last : OTHER;
-      if ($("model").value === OTHER) $("model-other").value = last;
+    const providers = [...new Set([this.provider, ...this.models.map((one) => one.provider)])];
+    const groups = providers.map((provider) => {
+      const known = this.models.filter((one) => one.provider === provider);
+      const options = known.map((one) => h("option", { value: `${provider} ${one.id}` }, one.label));
+      if (provider !== "sample") options.push(h("option", { value: `${provider} ${OTHER}` }, "Another model…"));
+      return [provider, options];
+    });
+    $("model").replaceChildren(
+      ...(groups.length === 1
+        ? groups[0][1]
+        : groups.map(([provider, options]) => h("optgroup", { label: providerWord(provider) }, ...options))),
+    );
+    const last = memory.get("shot-model", "");
+    $("model").value = last;
+    if ($("model").selectedIndex < 0 && last) {
+      const [provider, id] = split(last);
+      $("model").value = `${provider} ${OTHER}`;
+      if ($("model").selectedIndex >= 0) $("model-other").value = id;
     }
     if ($("model").selectedIndex < 0) $("model").selectedIndex = 0;
     this.#offerChoices();
   }
 
+  /** The chosen model, whether it is in the list or not. */
+  #model() {
+    const [provider, id] = split($("model").value);
+    return this.models.find((one) => one.provider === provider && one.id === id) ?? unknown(provider || this.provider);
+  }
+
+  #isOther() {
+    return $("model").value.endsWith(` ${OTHER}`);
+  }
+
   /** What the chosen model can do, and no more. */
   #offerChoices() {
-    const other = $("model").value === OTHER;
+    const other = this.#isOther();
     $("model-other").hidden = !other;
-    const model = modelsOf(this.provider).find((one) => one.id === $("model").value) ?? UNKNOWN;
+    const model = this.#model();
     const seconds = $("duration").value || String(memory.get("duration", ""));
     $("duration").replaceChildren(
       h("option", { value: "" }, "Automatic"),
       ...model.durations.map((one) => h("option", { value: one }, one === 1 ? "1 second" : `${one} seconds`)),
     );
     $("duration").value = model.durations.includes(Number(seconds)) ? seconds : "";
-    $("aspect").hidden = model.aspects.length === 0;
+    $("duration").disabled = model.durations.length === 0;
+    $("image-cell").hidden = !model.image;
+    $("image-label").classList.toggle("needed", model.needs_image);
+    $("image-optional").textContent = model.needs_image ? "needed by this model" : "optional";
+    const { aspect_ratio: aspects = [], ...options } = model.options;
+    $("aspect").hidden = aspects.length === 0;
     const aspect = memory.get("aspect", "16:9");
-    const chosen = model.aspects.includes(aspect) ? aspect : model.aspects[0];
+    const chosen = aspects.includes(aspect) ? aspect : aspects[0];
     $("ratios").replaceChildren(
-      ...model.aspects.map((one) =>
+      ...aspects.map((one) =>
         h("label.ratio", {},
           h("input", { type: "radio", name: "aspect", value: one, checked: one === chosen }),
           h("span.ratio-shape", { "data-ratio": one, "aria-hidden": "true" }),
           h("span", {}, one)),
       ),
     );
+    $("options").hidden = Object.keys(options).length === 0;
+    $("options").replaceChildren(...Object.entries(options).map(([name, values]) => this.#option(name, values)));
+  }
+
+  /** A field of the model's input, with what it may be. */
+  #option(name, values) {
+    const select = h("select", { id: `option-${name}`, "data-option": name },
+      h("option", { value: "" }, "Automatic"),
+      ...values.map((value) => h("option", { value: JSON.stringify(value) }, valueWord(value))));
+    const last = memory.get(`option.${name}`, "");
+    if (values.some((value) => JSON.stringify(value) === last)) select.value = last;
+    return h("div.cell", {}, h("label", { for: `option-${name}` }, optionWord(name)), select);
   }
 
   #request() {
-    const model = $("model").value === OTHER ? $("model-other").value.trim() : $("model").value;
+    const shown = this.#model();
+    const id = this.#isOther() ? $("model-other").value.trim() : shown.id;
     const aspect = $("generate").elements.aspect?.value;
     const seconds = Number($("duration").value);
     const clip = { prompt: $("prompt").value.trim() };
+    const input = aspect ? { aspect_ratio: aspect } : {};
+    for (const select of $("options").querySelectorAll("select")) {
+      memory.set(`option.${select.dataset.option}`, select.value || null);
+      if (select.value) input[select.dataset.option] = JSON.parse(select.value);
+    }
     if (seconds) clip.duration = seconds;
-    if (this.#image?.asset) clip.image_asset_id = this.#image.asset.id;
-    if (aspect) clip.input = { aspect_ratio: aspect };
-    memory.set(`model.${this.provider}`, model);
+    if (shown.image && this.#image?.asset) clip.image_asset_id = this.#image.asset.id;
+    if (Object.keys(input).length) clip.input = input;
+    memory.set("shot-model", `${shown.provider} ${id}`);
     memory.set("duration", seconds || null);
     if (aspect) memory.set("aspect", aspect);
-    return { model, clips: [clip] };
+    return { model: id, provider: shown.provider, clips: [clip] };
   }
 
   async #submit() {
@@ -197,8 +242,11 @@ export class Generate {
     for (const name of ["prompt", "image", "model", "duration"]) this.#say(name, "");
     $("generate-error").textContent = "";
     if (!$("prompt").value.trim()) return this.#refuse("prompt", "Say what the shot shows.");
-    if ($("model").value === OTHER && !$("model-other").value.trim()) {
+    if (this.#isOther() && !$("model-other").value.trim()) {
       return this.#refuse("model", "Name the model, as owner/model.");
+    }
+    if (this.#model().needs_image && !this.#image) {
+      return this.#refuse("image", "This model begins with an image: choose one.");
     }
     this.#busy(true);
     const begun = Date.now();
@@ -258,4 +306,10 @@ export class Generate {
     element.textContent = words ? words[0].toUpperCase() + words.slice(1) : "";
     $({ image: "image-pick" }[name] ?? name).setAttribute("aria-invalid", String(Boolean(words)));
   }
+}
+
+/** A provider, and the model's name there, which may have blanks in it for all we know. */
+function split(value) {
+  const at = value.indexOf(" ");
+  return [value.slice(0, at), value.slice(at + 1)];
 }

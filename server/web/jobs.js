@@ -28,11 +28,10 @@ export class JobCards {
 
   /**
    * @param {import("./live.js").Live} live
-   * @param {{onDone: () => void, onChange: () => void}} heard
+   * @param {{onChange: () => void}} heard
    */
-  constructor(live, { onDone, onChange }) {
+  constructor(live, { onChange }) {
     this.live = live;
-    this.onDone = onDone;
     this.onChange = onChange;
     live.addEventListener("jobs", (event) => this.#show(event.detail));
     setInterval(() => this.#tick(), 1000);
@@ -78,12 +77,6 @@ export class JobCards {
       return;
     }
     announce(`${wordsOf(job)[job.status]}: ${promptOf(job)}`);
-    if (isActive(job)) return;
-    this.onDone();
-    if (job.status === "completed" && !job.stored) {
-      const why = job.outputs.find((one) => one.storage_error)?.storage_error.message;
-      toast(`Generated, but not stored${why ? `: ${why}` : "."}`, { bad: true });
-    }
   }
 
   /** @param {"cancel" | "retry"} what */
@@ -115,6 +108,22 @@ const wordsOf = (job) => (job.kind === "download" ? DOWNLOAD_WORDS : WORDS);
 const promptOf = (job) =>
   job.clips[0]?.prompt ?? job.source_url?.replace(/^https?:\/\//, "") ?? job.outputs[0]?.filename ?? "Download";
 
+/** What a prediction waits for, or how far its bytes are; and that it is not the first attempt. */
+function clipWords(clip) {
+  const { queue_position: place, bytes_stored: done, bytes_total: total } = clip;
+  return [
+    clip.status === "processing" && place != null && `${place} in the queue before it`,
+    clip.status === "storing" && done && (total ? `${bytes(done)} of ${bytes(total)}` : bytes(done)),
+    clip.attempts > 1 && `attempt ${clip.attempts}`,
+  ].filter(Boolean).join(", ");
+}
+
+const sentence = (words) => (words ? words[0].toUpperCase() + words.slice(1) : "");
+
+const clipState = (clip) =>
+  h("li", { "data-status": clip.status, title: clip.error_message },
+    [WORDS[clip.status] ?? clip.status, clipWords(clip)].filter(Boolean).join(", "));
+
 /** How fast a download comes and how long it takes; while it waits for another attempt, why. */
 function rateOf(job) {
   if (job.status === "queued") return job.notes.at(-1) ?? "";
@@ -132,6 +141,7 @@ function card(first, cards) {
   const reason = h("p.reason");
   const rate = h("p.meta.rate");
   const clips = h("ol.clip-states");
+  const notes = h("ul.notes");
   const cancel = h("button.quiet", { type: "button", onclick: () => act(cancel, "cancel") }, "Cancel");
   const retry = h("button.quiet.strong", { type: "button", onclick: () => act(retry, "retry") }, "Retry");
   const dismiss = h("button.quiet", { type: "button", onclick: () => cards.dismiss(job) }, "Dismiss");
@@ -144,7 +154,7 @@ function card(first, cards) {
   );
   const name = h("p.name", { title: promptOf(job) }, promptOf(job));
   const buttons = h("div.card-buttons");
-  body.append(h("p.meta", {}, status, clock), name, rate, clips, reason, buttons);
+  body.append(h("p.meta", {}, status, clock), name, rate, clips, reason, notes, buttons);
 
   async function act(button, what) {
     button.disabled = true;
@@ -169,12 +179,17 @@ function card(first, cards) {
     arrange(element, [active ? frame.element : failed, body]);
     setText(reason, active ? "" : (job.error_message ?? "It failed without a word."));
     reason.hidden = active;
-    setText(rate, active && job.kind === "download" ? rateOf(job) : "");
+    const alone = job.clips.length === 1 ? clipWords(job.clips[0]) : "";
+    setText(rate, job.kind === "download" ? (active ? rateOf(job) : "") : sentence(alone));
     rate.hidden = !rate.textContent;
     clips.hidden = job.clips.length < 2;
     clips.replaceChildren(
-      ...(clips.hidden ? [] : job.clips.map((clip) => h("li", { "data-status": clip.status }, WORDS[clip.status]))),
+      ...(clips.hidden ? [] : job.clips.map((clip) => clipState(clip))),
     );
+    // A download's notes are its attempts: while it waits for the next the line above has the last.
+    const told = job.kind === "download" ? [] : job.notes;
+    notes.hidden = told.length === 0;
+    if (notes.children.length !== told.length) notes.replaceChildren(...told.map((note) => h("li", {}, note)));
     arrange(buttons, active ? [cancel] : [retry, dismiss]);
   }
 

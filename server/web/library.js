@@ -6,8 +6,8 @@ import { tile } from "./tile.js";
 import { toast } from "./notice.js";
 
 const PAGE = 48;
-// After so long an asset that still waits to be looked at is not waited for any more.
-const PATIENCE = 10 * 60_000;
+// So many changes are fetched one by one; more are quicker as a list.
+const FEW = 8;
 
 export class Library {
   #assets = [];
@@ -19,10 +19,12 @@ export class Library {
   #filters = { q: "", kind: "" };
 
   /**
-   * @param {{onOpen: (asset: object) => void, emptyState: () => Node[], onChange?: (assets: object[]) => void}} options
+   * @param {{onOpen: (asset: object) => void, emptyState: () => Node[], saving: object,
+   *   onChange?: (assets: object[]) => void}} options
    */
-  constructor({ onOpen, emptyState, onChange = () => {} }) {
+  constructor({ onOpen, emptyState, saving, onChange = () => {} }) {
     this.onOpen = onOpen;
+    this.saving = saving;
     this.emptyState = emptyState;
     this.onChange = onChange;
     const apply = () => {
@@ -39,20 +41,40 @@ export class Library {
     new IntersectionObserver(([entry]) => entry.isIntersecting && this.more(), {
       rootMargin: "600px",
     }).observe($("more"));
+    setInterval(() => this.#tick(), 1000);
   }
 
   get assets() {
     return this.#assets;
   }
 
-  /** Whether something here is about to change by itself. */
-  unsettled() {
-    const since = Date.now() - PATIENCE;
-    return this.#assets.some(
-      (one) =>
-        (one.storage_state === "pending" || (one.processing_state === "waiting" && one.storage_state === "stored")) &&
-        new Date(one.created_at) > since,
-    );
+  /**
+   * What the server told of: fetched again where it is shown already, listed where it is new.
+   * @param {{changed: string[], gone: string[]}} told
+   * @returns {Promise<object[]>} those that were fetched one by one
+   */
+  async hear({ changed, gone }) {
+    for (const id of gone) this.drop(id);
+    if (changed.length > FEW) {
+      await this.refresh();
+      return [];
+    }
+    const known = new Set(this.#assets.map((one) => one.id));
+    const shown = changed.filter((id) => known.has(id));
+    const found = await Promise.all(shown.map((id) => get(`/assets/${id}`).catch(() => null)));
+    const assets = found.filter(Boolean);
+    for (const asset of assets) this.put(asset);
+    // One that is new may be gone by now, or hidden by the filters: the list knows.
+    const fresh = changed.filter((id) => !known.has(id));
+    if (!fresh.length) return assets;
+    await this.refresh();
+    return [...assets, ...this.#assets.filter((one) => fresh.includes(one.id))];
+  }
+
+  /** An asset is being saved, or no longer. */
+  again(id) {
+    const asset = this.#assets.find((one) => one.id === id);
+    if (asset) this.#tiles.get(id)?.update(asset);
   }
 
   /** From the start, with the filters as they are. */
@@ -140,7 +162,7 @@ export class Library {
   #show() {
     const tiles = new Map();
     for (const asset of this.#assets) {
-      const one = this.#tiles.get(asset.id) ?? tile(asset, (now) => this.onOpen(now));
+      const one = this.#tiles.get(asset.id) ?? tile(asset, (now) => this.onOpen(now), this.saving);
       one.update(asset);
       tiles.set(asset.id, one);
     }
@@ -149,6 +171,13 @@ export class Library {
     $("more").hidden = !this.#cursor;
     this.#showEmpty();
     this.onChange(this.#assets);
+  }
+
+  /** Countdowns go on. */
+  #tick() {
+    for (const asset of this.#assets) {
+      if (asset.storage_state === "url_only") this.#tiles.get(asset.id)?.tick();
+    }
   }
 
   #showEmpty() {

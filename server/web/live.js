@@ -1,90 +1,279 @@
 /**
- * What goes on, as events: `jobs` (the latest jobs), `assets` (something in the library may have
- * changed), `offline` and `online`. Today it asks; tomorrow the server may tell (SSE): whoever
- * listens will not notice.
+ * What goes on, as events: `jobs` (the latest jobs), `assets` (ids of those that changed and of
+ * those that are gone), `reload` (lists may be stale: load them again), `offline` and `online`.
+ * The server tells it over one connection, which recovers by itself; while that cannot be had the
+ * page asks now and then instead.
  */
 
 import { get } from "./api.js";
 
-const BUSY = 700;
-const IDLE = 15_000;
-const HIDDEN = 8_000;
+const LATEST = 50;
+// Changes come in bursts: what is told is fetched after so long, once.
+const GATHER = 150;
+// Without a word from the server for so long, the lists are loaded all the same.
+const FIRST = 500;
+// A connection that is back sooner was hardly gone.
+const PATIENCE = 2500;
+const POLL = 10_000;
+const REOPEN = [1000, 2000, 4000, 8000, 15_000];
+// Browsers allow few connections to one server: a tab that nobody sees gives its own back.
+const HIDDEN = 60_000;
+const WATCH = 10_000;
 const ACTIVE = new Set(["queued", "processing", "storing"]);
 
 /** @param {{status: string}} job */
 export const isActive = (job) => ACTIVE.has(job.status);
 
 export class Live extends EventTarget {
-  #timer = 0;
-  #asking = false;
-  #again = false;
-  #failures = 0;
-  #jobs = [];
-  /** Says whether the library waits for something. */
-  unsettled = () => false;
+  /** @type {EventSource | null} */
+  #source = null;
+  #running = false;
+  #closed = 0;
+  #offline = false;
+  #loading = false;
+  #loadAgain = false;
+  #fetching = false;
+  #timers = {};
+  #looked = Date.now();
+  /** @type {Map<string, object>} */
+  #jobs = new Map();
+  #put = new Set();
+  #stale = new Set();
+  #changed = new Set();
+  #gone = new Set();
 
+  /** Follow, from now until `stop`. */
   start() {
-    document.addEventListener("visibilitychange", () => {
-      if (document.hidden) return;
-      this.poke();
-      this.#tell("assets");
-    });
-    addEventListener("online", () => this.poke());
-    this.poke();
+    if (this.#running) return;
+    this.#running = true;
+    addEventListener("online", () => this.#open());
+    document.addEventListener("visibilitychange", () => this.#seen());
+    setInterval(() => this.#watch(), WATCH);
+    this.#after("first", FIRST, () => this.#reload());
+    this.#open();
   }
 
-  /** Ask now: something was just begun. */
+  /** Hear no more: signed out. */
+  stop() {
+    this.#running = false;
+    this.#source?.close();
+    this.#source = null;
+    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+  }
+
+  /** Ask for the latest jobs now. */
   poke() {
-    clearTimeout(this.#timer);
-    this.#ask();
+    this.#load();
   }
 
-  /** Ask soon: something turned out to be on its way. */
-  nudge() {
-    if (this.#asking) return;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#ask(), this.#pause());
-  }
-
-  /** Show a job that another answer brought, without waiting for the next question. */
+  /** Show a job that an answer brought, before the server tells of it. */
   put(job) {
-    this.#jobs = [job, ...this.#jobs.filter((one) => one.id !== job.id)];
-    this.#jobs.sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
-    this.#tell("jobs", this.#jobs);
-    this.poke();
+    this.#put.add(job.id);
+    this.#jobs.set(job.id, job);
+    this.#tellJobs();
   }
 
-  async #ask() {
-    if (this.#asking) {
-      this.#again = true;
+  #open() {
+    if (!this.#running) return;
+    this.#source?.close();
+    clearTimeout(this.#timers.open);
+    const source = new EventSource("/api/v3/events");
+    this.#source = source;
+    const on = (name, heard) =>
+      source.addEventListener(name, (event) => this.#source === source && heard(JSON.parse(event.data)));
+    // What happened before `hello` is not told: the lists have it.
+    on("hello", () => this.#reload());
+    on("reset", () => this.#reload());
+    on("job", (data) => this.#jobChanged(data));
+    on("clip", (data) => this.#clipChanged(data));
+    on("asset", (data) => this.#assetChanged(data));
+    source.onopen = () => this.#up();
+    source.onerror = () => this.#source === source && this.#down(source);
+  }
+
+  #up() {
+    this.#closed = 0;
+    clearTimeout(this.#timers.lost);
+    this.#timers.lost = 0;
+    clearTimeout(this.#timers.poll);
+    if (this.#offline) {
+      this.#back();
+      this.#reload();
+    }
+  }
+
+  #down(source) {
+    if (!this.#offline) this.#timers.lost ||= setTimeout(() => this.#lost(), PATIENCE);
+    // Else the browser tries again by itself.
+    if (source.readyState === EventSource.CLOSED) this.#refused();
+  }
+
+  /** An answer that was no stream: the session has ended, or something is in between. */
+  async #refused() {
+    let wait = REOPEN[Math.min(this.#closed, REOPEN.length - 1)];
+    this.#closed += 1;
+    try {
+      // Asks to sign in when that is what is needed.
+      await get("/session");
+      if (this.#closed === 1) wait = 0;
+    } catch {
+      // Unreachable: opened again later.
+    }
+    this.#after("open", wait, () => this.#open());
+  }
+
+  #lost() {
+    this.#timers.lost = 0;
+    this.#offline = true;
+    this.#tell("offline");
+    this.#poll();
+  }
+
+  #back() {
+    this.#offline = false;
+    this.#tell("online");
+  }
+
+  /** Slowly, while the server tells nothing. */
+  async #poll() {
+    if (!this.#running || !this.#offline) return;
+    if (await this.#load()) this.#tell("reload");
+    if (this.#offline) this.#after("poll", POLL, () => this.#poll());
+  }
+
+  #seen() {
+    clearTimeout(this.#timers.hidden);
+    if (!this.#running) return;
+    if (!document.hidden) {
+      if (!this.#source) this.#open();
       return;
     }
-    this.#asking = true;
-    try {
-      const waited = this.unsettled();
-      const page = await get("/jobs", { limit: 50 });
-      // An answer to a question from before put() would hide what it brought.
-      if (!this.#again) {
-        this.#jobs = page.items;
-        this.#tell("jobs", this.#jobs);
-      }
-      if (waited) this.#tell("assets");
-      if (this.#failures) this.#tell("online");
-      this.#failures = 0;
-    } catch {
-      this.#failures += 1;
-      if (this.#failures === 2) this.#tell("offline");
-    }
-    this.#asking = false;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#ask(), this.#again ? 0 : this.#pause());
-    this.#again = false;
+    this.#after("hidden", HIDDEN, () => {
+      if ([...this.#jobs.values()].some(isActive)) return;
+      this.#source?.close();
+      this.#source = null;
+    });
   }
 
-  #pause() {
-    if (this.#failures) return Math.min(10_000, BUSY * 2 ** this.#failures);
-    if (!this.#jobs.some(isActive) && !this.unsettled()) return IDLE;
-    return document.hidden ? HIDDEN : BUSY;
+  /** A machine that slept has a connection that only seems to be there. */
+  #watch() {
+    const slept = Date.now() - this.#looked > 4 * WATCH;
+    this.#looked = Date.now();
+    if (slept && !document.hidden) this.#open();
+  }
+
+  #reload() {
+    clearTimeout(this.#timers.first);
+    this.#load();
+    this.#tell("reload");
+  }
+
+  /** The latest jobs; whether they could be had. */
+  async #load() {
+    if (this.#loading) {
+      this.#loadAgain = true;
+      return true;
+    }
+    this.#loading = true;
+    let had = false;
+    do {
+      this.#loadAgain = false;
+      this.#put.clear();
+      try {
+        const page = await get("/jobs", { limit: LATEST });
+        // What was put meanwhile is newer than this answer.
+        const kept = [...this.#put].map((id) => [id, this.#jobs.get(id)]);
+        this.#jobs = new Map([...page.items.map((job) => [job.id, job]), ...kept]);
+        this.#tellJobs();
+        had = true;
+      } catch {
+        had = false;
+      }
+    } while (this.#loadAgain);
+    this.#loading = false;
+    return had;
+  }
+
+  #jobChanged(data) {
+    const job = this.#jobs.get(data.id);
+    if (job?.kind === "download" && job.status === data.status) {
+      this.#jobs.set(job.id, { ...job, progress: data.progress ?? job.progress, speed: data.speed, eta: data.eta });
+      this.#put.add(job.id);
+      this.#tellSoon();
+    } else {
+      this.#fetchJob(data.id);
+    }
+  }
+
+  #clipChanged({ job_id: id, index, ...data }) {
+    const job = this.#jobs.get(id);
+    const before = job?.clips[index];
+    if (!before) return this.#fetchJob(id);
+    const clips = job.clips.with(index, { ...before, ...data });
+    const progress = (0.99 * clips.reduce((sum, clip) => sum + clip.progress, 0)) / clips.length;
+    this.#jobs.set(id, { ...job, clips, progress: isActive(job) ? progress : job.progress });
+    this.#put.add(id);
+    this.#tellSoon();
+    if (before.status !== data.status || before.asset_id !== data.asset_id) this.#fetchJob(id);
+    return undefined;
+  }
+
+  #assetChanged(data) {
+    if (data.role === "poster") return;
+    (data.deleted ? this.#gone : this.#changed).add(data.id);
+    this.#timers.assets ||= setTimeout(() => {
+      this.#timers.assets = 0;
+      const gone = this.#gone;
+      const changed = [...this.#changed].filter((id) => !gone.has(id));
+      [this.#changed, this.#gone] = [new Set(), new Set()];
+      this.#tell("assets", { changed, gone: [...gone] });
+    }, GATHER);
+  }
+
+  #fetchJob(id) {
+    this.#stale.add(id);
+    this.#timers.fetch ||= setTimeout(() => {
+      this.#timers.fetch = 0;
+      this.#fetchStale();
+    }, GATHER);
+  }
+
+  async #fetchStale() {
+    if (this.#fetching) return;
+    this.#fetching = true;
+    while (this.#stale.size && this.#running) {
+      const ids = [...this.#stale];
+      this.#stale.clear();
+      // Many at once are quicker as a list.
+      if (ids.length > 8) await this.#load();
+      else await Promise.all(ids.map((id) => this.#fetchOne(id)));
+    }
+    this.#fetching = false;
+  }
+
+  async #fetchOne(id) {
+    try {
+      this.put(await get(`/jobs/${id}`));
+    } catch (error) {
+      if (error.status === 404 && this.#jobs.delete(id)) this.#tellJobs();
+    }
+  }
+
+  #tellSoon() {
+    this.#timers.tell ||= setTimeout(() => {
+      this.#timers.tell = 0;
+      this.#tellJobs();
+    }, GATHER);
+  }
+
+  #tellJobs() {
+    const jobs = [...this.#jobs.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
+    this.#tell("jobs", jobs);
+  }
+
+  #after(name, wait, callback) {
+    clearTimeout(this.#timers[name]);
+    this.#timers[name] = setTimeout(callback, wait);
   }
 
   #tell(type, detail) {

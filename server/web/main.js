@@ -11,6 +11,8 @@ import { Library } from "./library.js";
 import { Live } from "./live.js";
 import { toast } from "./notice.js";
 import { Player } from "./player.js";
+import { loadModels } from "./models.js";
+import { Saving } from "./saving.js";
 import { begin, signOut, takeLink } from "./session.js";
 import { Uploads, acceptDrops } from "./uploads.js";
 
@@ -24,7 +26,11 @@ const session = await begin(takeLink());
 // A link that is opened in a tab that is here already.
 addEventListener("hashchange", () => location.hash.startsWith("#signin=") && location.reload());
 
-const ready = await request("GET", "//readyz", { renews: false }).catch(() => null);
+const [ready, models] = await Promise.all([
+  request("GET", "//readyz", { renews: false }).catch(() => null),
+  // Without the list a model can still be named.
+  loadModels().catch(() => []),
+]);
 $("who").textContent = session.name;
 $("bar").hidden = false;
 $("desk").hidden = false;
@@ -32,7 +38,7 @@ $("banner").hidden = ready?.accepting ?? true;
 $("banner").textContent = ready?.reason ?? "";
 
 const live = new Live();
-const generate = new Generate(ready?.default_provider ?? "sample", begun);
+const generate = new Generate(ready?.default_provider ?? models[0]?.provider ?? "sample", models, begun);
 function begun(job) {
   live.put(job);
   // On a phone the cards are below the slate: show that something happens.
@@ -41,21 +47,22 @@ function begun(job) {
   card?.scrollIntoView({ block: "nearest", behavior: smooth ? "smooth" : "auto" });
 }
 
+const saving = new Saving({
+  onChange: (id) => {
+    library.again(id);
+    player.follow(library.assets);
+  },
+});
 const library = new Library({
   onOpen: (asset) => player.open(asset),
-  onChange: (assets) => {
-    player.follow(assets);
-    if (library.unsettled()) live.nudge();
-  },
+  onChange: (assets) => player.follow(assets),
+  saving,
   emptyState,
 });
-const player = new Player(library, generate);
-const jobs = new JobCards(live, { onDone: () => library.refresh(), onChange: showCards });
+const player = new Player(library, generate, saving);
+const jobs = new JobCards(live, { onChange: showCards });
 const uploads = new Uploads({
-  onDone: async () => {
-    await library.refresh();
-    live.poke();
-  },
+  onDone: () => library.refresh(),
   onChange: showCards,
 });
 
@@ -93,13 +100,23 @@ acceptDrops({
   onFiles: (files) => uploads.add(files),
   onImage: (file) => generate.useFile(file),
 });
-live.unsettled = () => library.unsettled();
-live.addEventListener("assets", () => library.refresh());
-live.addEventListener("offline", () => ($("offline").hidden = false));
-live.addEventListener("online", () => {
-  $("offline").hidden = true;
-  library.refresh();
+live.addEventListener("assets", async ({ detail }) => saving.hear(await library.hear(detail), detail));
+live.addEventListener("reload", () => {
+  if (listed) library.refresh();
+  else library.reload();
+  listed = true;
+  saving.load();
 });
-$("sign-out").addEventListener("click", () => signOut().catch((error) => toast(error.message, { bad: true })));
-await library.reload();
+live.addEventListener("offline", () => ($("offline").hidden = false));
+live.addEventListener("online", () => ($("offline").hidden = true));
+$("sign-out").addEventListener("click", async () => {
+  live.stop();
+  try {
+    await signOut();
+  } catch (error) {
+    toast(error.message, { bad: true });
+    live.start();
+  }
+});
+let listed = false;
 live.start();

@@ -1,34 +1,31 @@
+/** The models that can be chosen, as the server lists them. */
+
+import { get } from "./api.js";
+
 /**
- * The models that can be chosen, by provider, until the server lists them itself. What a model
- * takes is decided by the server; this only offers what is known to work.
+ * @typedef {{provider: string, id: string, label: string, image: boolean, last_frame: boolean,
+ *   needs_image: boolean, durations: number[], options: Record<string, (string | number | boolean)[]>}} Model
  */
 
-const WIDE = ["16:9", "9:16"];
-const ANY = ["16:9", "9:16", "1:1"];
-const upTo = (first, last) => Array.from({ length: last - first + 1 }, (_, index) => first + index);
+const PROVIDERS = { sample: "Sample, no AI", replicate: "Replicate", fal: "FAL" };
+const OPTIONS = { resolution: "Resolution", generate_audio: "Sound", fps: "Frames per second" };
+const SECONDS = [4, 5, 6, 8, 10];
 
-/** @type {Record<string, {id: string, label: string, durations: number[], aspects: string[]}[]>} */
-const MODELS = {
-  sample: [{ id: "sample", label: "Sample", durations: upTo(1, 10), aspects: ANY }],
-  replicate: [
-    { id: "google/veo-3-fast", label: "Veo 3 Fast", durations: [4, 6, 8], aspects: WIDE },
-    { id: "google/veo-3", label: "Veo 3", durations: [4, 6, 8], aspects: WIDE },
-    { id: "google/veo-3.1-fast", label: "Veo 3.1 Fast", durations: [4, 6, 8], aspects: WIDE },
-    { id: "google/veo-3.1", label: "Veo 3.1", durations: [4, 6, 8], aspects: WIDE },
-    { id: "bytedance/seedance-1-lite", label: "Seedance 1 Lite", durations: upTo(2, 12), aspects: ANY },
-    { id: "bytedance/seedance-1-pro", label: "Seedance 1 Pro", durations: upTo(2, 12), aspects: ANY },
-    { id: "kwaivgi/kling-v3-video", label: "Kling 3", durations: upTo(3, 15), aspects: ANY },
-    { id: "wan-video/wan-2.5-i2v", label: "Wan 2.5, from an image", durations: [5, 10], aspects: [] },
-    { id: "lightricks/ltx-2-pro", label: "LTX-2 Pro", durations: [6, 8, 10], aspects: [] },
-  ],
-  fal: [
-    { id: "fal-ai/ltx-2/text-to-video", label: "LTX-2", durations: [6, 8, 10], aspects: [] },
-    { id: "fal-ai/ltx-2/image-to-video", label: "LTX-2, from an image", durations: [6, 8, 10], aspects: [] },
-  ],
-};
+/** @returns {Promise<Model[]>} */
+export const loadModels = async () => (await get("/models")).items;
 
-/** @param {string} provider */
-export const modelsOf = (provider) => MODELS[provider] ?? [];
+/** What is offered for a model that is not in the list. @returns {Model} */
+export const unknown = (provider) => ({
+  provider, id: "", label: "", image: true, last_frame: false, needs_image: false, durations: SECONDS, options: {},
+});
 
-/** What is offered for a model that is not in the table. */
-export const UNKNOWN = { id: "", label: "", durations: [4, 5, 6, 8, 10], aspects: [] };
+export const providerWord = (provider) => PROVIDERS[provider] ?? provider;
+
+/** The name of an option: as people say it. */
+export function optionWord(name) {
+  const words = name.replaceAll("_", " ");
+  return OPTIONS[name] ?? words[0].toUpperCase() + words.slice(1);
+}
+
+/** One of an option's values. */
+export const valueWord = (value) => (typeof value === "boolean" ? (value ? "On" : "Off") : String(value));

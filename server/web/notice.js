@@ -11,6 +11,7 @@ export function announce(words) {
  * Shows a word for some seconds; an error, or one with something to do, stays until it is closed.
  * @param {string} words
  * @param {{bad?: boolean, action?: string, onAction?: () => void}} options
+ * @returns {() => void} takes it away
  */
 export function toast(words, { bad = false, action, onAction } = {}) {
   const close = () => note.remove();
@@ -24,6 +25,7 @@ export function toast(words, { bad = false, action, onAction } = {}) {
   place();
   $("toasts").append(note);
   if (!bad && !action) setTimeout(close, 5000);
+  return close;
 }
 
 /** Everything outside the topmost modal dialog is inert: toasts live inside it. */

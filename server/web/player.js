@@ -1,8 +1,8 @@
 /** The screening room: one asset, large, with all that can be done to it. */
 
-import { local, patch, post, remove } from "./api.js";
+import { downloadOf, local, patch, post, remove } from "./api.js";
 import { $, h, icon, setText } from "./dom.js";
-import { bytes, kindWord, moment, roleWord, stateBadge, timecode, title } from "./format.js";
+import { bytes, isUnsaved, kindWord, moment, roleWord, stateBadge, timecode, title } from "./format.js";
 import { confirm, toast } from "./notice.js";
 import { share } from "./share.js";
 
@@ -15,8 +15,10 @@ export class Player {
   /**
    * @param {import("./library.js").Library} library
    * @param {import("./generate.js").Generate} generate
+   * @param {import("./saving.js").Saving} saving
    */
-  constructor(library, generate) {
+  constructor(library, generate, saving) {
+    this.saving = saving;
     this.library = library;
     this.generate = generate;
     const dialog = $("viewer");
@@ -52,7 +54,13 @@ export class Player {
   /** Shows what is known by now about the asset that is open. */
   update(asset) {
     if (asset?.id !== this.#asset?.id) return;
+    const before = this.#asset.storage_state;
     this.#asset = asset;
+    // What could not be shown may be shown now.
+    if (before !== asset.storage_state && $("stage").querySelector(".nothing")) {
+      this.#clear();
+      $("stage").append(this.#picture(asset));
+    }
     const name = title(asset);
     setText($("viewer-title"), name);
     $("viewer-prompt").hidden = !asset.prompt || asset.prompt === name;
@@ -60,7 +68,7 @@ export class Player {
     if (this.#media) this.#media.setAttribute("aria-label", name);
     $("viewer-keys").hidden = asset.kind !== "video";
     // What can be done follows from the state, too.
-    const state = `${asset.id} ${asset.storage_state}`;
+    const state = `${asset.id} ${asset.storage_state} ${this.saving.isSaving(asset.id)}`;
     if ($("actions").dataset.asset !== state) {
       $("actions").dataset.asset = state;
       $("actions").replaceChildren(...this.#actions(asset));
@@ -134,11 +142,11 @@ export class Player {
   #actions(asset) {
     const act = (name, words, onclick, { more = "", hint = null } = {}) =>
       h(`button.action${more}`, { type: "button", onclick, title: hint }, icon(name), h("span", {}, words));
-    const download = new URL(local(asset.url), location.origin);
-    download.searchParams.set("download", "1");
     const there = ["stored", "url_only"].includes(asset.storage_state);
     return [
-      there && h("a.action", { href: download.pathname + download.search, download: asset.filename },
+      isUnsaved(asset) && act("download", this.saving.isSaving(asset.id) ? "Saving…" : "Save now",
+        () => this.saving.save([this.#asset])),
+      there && h("a.action", { href: downloadOf(asset), download: asset.filename, target: isUnsaved(asset) && "_blank", rel: "noopener" },
         icon("download"), h("span", {}, "Download")),
       there && act("link", "Copy link", () => share(this.#asset)),
       asset.kind === "video" && asset.storage_state === "stored" &&

@@ -1,8 +1,8 @@
 /** One asset in the library: a frame, a caption, and a moving preview when looked at. */
 
-import { local } from "./api.js";
+import { downloadOf, local } from "./api.js";
 import { arrange, h, icon, setText } from "./dom.js";
-import { ago, kindWord, roleWord, stateBadge, timecode, title } from "./format.js";
+import { ago, isUnsaved, kindWord, roleWord, stateBadge, timecode, title } from "./format.js";
 
 const ICONS = { audio: "audio", image: "image", other: "file", video: "play" };
 const PREVIEW_AFTER = 350;
@@ -11,8 +11,9 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 /**
  * @param {object} first the asset
  * @param {(asset: object) => void} onOpen
+ * @param {import("./saving.js").Saving} saving
  */
-export function tile(first, onOpen) {
+export function tile(first, onOpen, saving) {
   let asset = first;
   const picture = h("img", { alt: "", loading: "lazy", decoding: "async" });
   const stand = h("span.stand-in");
@@ -25,6 +26,9 @@ export function tile(first, onOpen) {
   // The name is heard first, and seen below the frame.
   const button = h("button.tile-open", { type: "button", onclick: () => onOpen(asset) },
     h("span.caption", {}, name, kind, meta), frame);
+  const save = h("button.quiet.strong", { type: "button", onclick: () => saving.save([asset]) });
+  const fetched = h("a.quiet", { target: "_blank", rel: "noopener" }, "Download");
+  const rescue = h("div.rescue", {}, save);
   const element = h("li.tile", { "data-asset": asset.id }, button);
   preview(button, frame, () => asset);
 
@@ -50,10 +54,24 @@ export function tile(first, onOpen) {
     const video = frame.querySelector("video");
     arrange(frame, [shown ? picture : stand, video, asset.duration && counter, state && badge].filter(Boolean));
     setText(kind, kindWord(asset));
+    arrange(element, isUnsaved(asset) ? [button, rescue] : [button]);
+    if (isUnsaved(asset)) {
+      const busy = saving.isSaving(asset.id);
+      setText(save, busy ? "Saving…" : "Save now");
+      save.setAttribute("aria-disabled", String(busy));
+      save.setAttribute("aria-label", `${save.textContent}: ${label}`);
+      // The provider answers, in a tab of its own: what is here stays.
+      fetched.href = downloadOf(asset);
+      fetched.setAttribute("aria-label", `Download ${label} from the provider`);
+      arrange(rescue, asset.storage_state === "url_only" ? [save, fetched] : [save]);
+    }
   }
 
+  /** The countdown goes on. */
+  const tick = () => setText(badge, stateBadge(asset) ?? "");
+
   update(first);
-  return { element, button, update };
+  return { element, button, update, tick };
 }
 
 /** Plays without sound while the pointer or the focus rests on it. */

@@ -1,0 +1,216 @@
+"""The page while things go on and go wrong: a real server, a fake Replicate, a real Chromium."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e.browser import PHONE, chromium, opened, overflow, sign_in
+from tests.e2e.conftest import Pair
+from tests.e2e.test_replicate import generate
+from tests.fakes.replicate import FakeReplicate
+from tests.http.conftest import upload
+from tests.media import samples
+from tests.running import KEY, until
+
+# What Chromium writes into the console while there is no server.
+GONE = ("net::ERR_", "status of 401")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[FakeReplicate]:
+    with FakeReplicate() as made:
+        yield made
+        assert made.problems == []
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, fake: FakeReplicate) -> Iterator[Pair]:
+    """One for all here; it leaves it to people to save again."""
+    folder = tmp_path_factory.mktemp("page-live") / "data"
+    made = Pair(folder, fake, REELBASE_SAVE_RETRY_SECONDS="120")
+    yield made
+    with contextlib.suppress(Exception):
+        made.server.kill()
+
+
+def asked(page: Page) -> list[str]:
+    """The paths that the page asks the API for, from now on."""
+    paths: list[str] = []
+    page.on("request", lambda request: paths.append(urlsplit(request.url).path))
+    return paths
+
+
+def test_progress_arrives_without_asking(pair: Pair, browser: Browser) -> None:
+    """While a prediction runs the page hears of it; it asks neither for jobs nor for assets."""
+    pair.fake.hold("slowly")
+    with opened(browser, pair.server.url) as page, pair.server.client() as client:
+        sign_in(page, KEY)
+        page.get_by_label("Model", exact=True).select_option(label="Veo 3.1 Fast")
+        expect(page.get_by_label("Length").get_by_role("option", name="8 seconds")).to_have_count(1)
+        page.get_by_label("Resolution").select_option("720p")
+        page.get_by_role("textbox", name="Prompt").fill("a tide comes in slowly")
+        page.get_by_role("button", name="Generate", exact=True).click()
+        card = page.locator(".card")
+        bar = card.get_by_role("progressbar")
+        expect(bar).to_have_attribute("aria-valuetext", re.compile("Generating, [1-9]"))
+        made = pair.fake.of_prompt("a tide comes in slowly")
+        assert made.model == "google/veo-3.1-fast"
+        assert made.input["resolution"] == "720p"
+
+        paths = asked(page)
+        page.wait_for_timeout(1000)
+        assert [path for path in paths if path.startswith("/api/")] == []
+
+        # What another client begins is seen, too.
+        pair.fake.hold("elsewhere")
+        generate(client, {"prompt": "begun elsewhere"})
+        expect(page.get_by_role("progressbar", name="begun elsewhere")).to_be_visible()
+        pair.fake.release("slowly")
+        tile = page.locator("#library").get_by_role("button", name=re.compile("a tide comes in"))
+        expect(tile.locator("img")).to_be_visible()
+        expect(card).to_have_count(1)
+        pair.fake.release("elsewhere")
+        expect(page.locator("#progress-section")).to_be_hidden()
+        assert paths.count("/api/v3/jobs") == 0
+        assert paths.count("/api/v3/events") == 0
+        # Signed out, it hears no more.
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("API key")).to_be_focused()
+        page.wait_for_timeout(500)
+        assert paths.count("/api/v3/events") == 0
+
+
+def test_recovers_when_the_server_comes_back(pair: Pair, browser: Browser) -> None:
+    """A mark while it is gone; then everything as it is by now, without a reload."""
+    pair.fake.hold("through")
+    with opened(browser, pair.server.url, expected=GONE) as page:
+        sign_in(page, KEY)
+        with pair.server.client() as client:
+            generate(client, {"prompt": "through a restart"})
+            expect(page.get_by_role("progressbar", name="through a restart")).to_be_visible()
+        mark = page.locator("#offline")
+        expect(mark).to_be_hidden()
+        pair.server.kill()
+        expect(mark).to_be_visible()
+        assert overflow(page) == []
+        pair.start()
+        with pair.server.client() as client:
+            upload(client, samples.jpeg(320, 180), "while-away.jpg")
+        expect(mark).to_be_hidden()
+        library = page.locator("#library")
+        expect(library.get_by_role("button", name="while-away.jpg")).to_be_visible()
+        pair.fake.release("through")
+        made = library.get_by_role("button", name=re.compile("through a restart"))
+        expect(made).to_be_visible(timeout=15_000)
+        expect(page.locator("#progress-section")).to_be_hidden()
+
+
+def test_a_session_that_ends_is_asked_for(pair: Pair, browser: Browser) -> None:
+    """Nothing was clicked: the stream alone notices, and goes on after signing in again."""
+    with opened(browser, pair.server.url, expected=GONE) as page, pair.server.client() as client:
+        made = client.post("/api/v3/keys", json={"name": "short", "scopes": ["read"]}).json()
+        sign_in(page, made["key"])
+        client.delete(f"/api/v3/keys/{made['id']}").raise_for_status()
+        expect(page.get_by_text("Your session has ended")).to_be_visible()
+        sign_in(page, KEY)
+        page.wait_for_timeout(400)
+        upload(client, samples.jpeg(320, 180), "later.jpg")
+        expect(page.locator("#library").get_by_role("button", name="later.jpg")).to_be_visible()
+
+
+def test_a_failed_save_is_seen_and_saved_again(pair: Pair, browser: Browser) -> None:
+    """Badge with its countdown, toast, banner and Save now; saved again it is as any other."""
+    fake = pair.fake
+    fake.fault("output", status=500, times=1000)
+    with opened(browser, pair.server.url, expected=GONE) as page, pair.server.client() as client:
+        sign_in(page, KEY)
+        generate(client, {"prompt": "a boat drifts off"})
+        # For ten seconds it is tried again quietly. Meanwhile: a failure that passes.
+        fake.outcome("E003", matching="second go")
+        second = generate(client, {"prompt": "at the second go"})
+        until(lambda: any(one.status == "failed" for one in list(fake.made.values())))
+        fake.hold("second go")
+        card = page.locator(".card").filter(has_text="at the second go")
+        expect(card).to_contain_text("Attempt 2", timeout=15_000)
+        client.post(f"/api/v3/jobs/{second}/cancel").raise_for_status()
+        expect(card).to_have_count(0)
+
+        library = page.locator("#library")
+        tile = library.get_by_role("listitem").filter(has_text="a boat drifts off")
+        expect(tile.locator(".badge")).to_have_text(
+            re.compile(r"URL only, [\d:]+ left"), timeout=25_000
+        )
+        before = tile.locator(".badge").inner_text()
+        expect(tile.locator(".badge")).not_to_have_text(before)
+        toast = page.get_by_role("alert").filter(has_text="not saved")
+        expect(toast).to_contain_text("a boat drifts off is generated, but not saved")
+        banner = page.get_by_role("region", name="Not saved")
+        expect(banner).to_contain_text(re.compile(r"1 item is not saved\. .* [\d:]+ left"))
+        download = tile.get_by_role("link", name="Download")
+        assert "download=1" in (download.get_attribute("href") or "")
+        page.set_viewport_size(PHONE)
+        assert overflow(page) == []
+
+        # Once more in vain: it says so again.
+        toast.get_by_role("button", name="Retry").click()
+        expect(tile.get_by_role("button", name="Saving")).to_be_visible()
+        expect(toast).to_be_visible()
+        expect(tile.get_by_role("button", name="Save now")).to_be_visible()
+
+        # After a reload the same is there to be seen.
+        page.reload()
+        expect(banner).to_be_visible()
+        fake.clear_faults("output")
+        tile.get_by_role("button", name="Save now").click()
+        expect(tile.locator("img")).to_be_visible()
+        expect(tile.locator(".badge")).to_have_count(0)
+        expect(banner).to_be_hidden()
+        expect(page.get_by_text("Saved a boat drifts off")).to_be_visible()
+        expect(tile.get_by_role("button", name="Save now")).to_have_count(0)
+    assert fake.creates_by_prompt()["a boat drifts off"] == 1
+
+
+def test_save_all(pair: Pair, browser: Browser) -> None:
+    """Two that are not saved: one toast, one button for both."""
+    fake = pair.fake
+    fake.fault("output", status=404, times=1000)
+    with opened(browser, pair.server.url) as page, pair.server.client() as client:
+        sign_in(page, KEY)
+        generate(client, {"prompt": "first of two"}, {"prompt": "second of two"})
+        banner = page.get_by_role("region", name="Not saved")
+        expect(banner).to_contain_text("2 items are not saved.", timeout=15_000)
+        expect(page.locator("#library .badge")).to_have_text(["Unsaved", "Unsaved"])
+        toast = page.get_by_role("alert").filter(has_text="not saved")
+        expect(toast).to_have_count(1)
+        fake.clear_faults("output")
+        banner.get_by_role("button", name="Save all").click()
+        expect(banner).to_be_hidden()
+        expect(page.locator("#library .badge")).to_have_count(0)
+        expect(toast).to_have_count(0)
+
+
+def test_the_card_tells_notes(tmp_path: Path, browser: Browser) -> None:
+    """Without a public URL an image goes in the request, and the card says so."""
+    with FakeReplicate() as fake:
+        fake.hold("from here")
+        pair = Pair(tmp_path / "data", fake, REELBASE_PUBLIC_URL="")
+        try:
+            with opened(browser, pair.server.url) as page, pair.server.client() as client:
+                sign_in(page, KEY)
+                image = upload(client, samples.jpeg(320, 180), "image.jpg")
+                generate(client, {"prompt": "from here", "image_asset_id": image["id"]})
+                notes = page.locator(".card .notes")
+                expect(notes).to_contain_text("image.jpg was sent in the request")
+        finally:
+            pair.server.kill()
