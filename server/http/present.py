@@ -120,6 +120,8 @@ class Job(Struct, kw_only=True):
     notes: list[str]
     clips: list[Clip]
     outputs: list[Asset]
+    predictions: int
+    seconds: float | None
     cost: float | None
     created_at: datetime
     started_at: datetime | None
@@ -186,6 +188,7 @@ class Presenter:
         final = main_output(row, made)
         path = f"{self._base}/api/v3/jobs/{row.id}"
         costs = [clip.cost for clip in clips if clip.cost is not None]
+        seconds = [clip.seconds for clip in clips if clip.seconds is not None]
         return Job(
             id=row.id,
             kind=row.kind,
@@ -227,6 +230,8 @@ class Presenter:
                 for clip in clips
             ],
             outputs=outputs,
+            predictions=sum(clip.attempts for clip in clips),
+            seconds=sum(seconds) if seconds else None,
             cost=sum(costs) if costs else None,
             created_at=row.created_at,
             started_at=row.started_at,
