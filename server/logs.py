@@ -37,7 +37,7 @@ def configure(style: str) -> None:
     rendered: list[Processor] = (
         [structlog.processors.format_exc_info, redact, structlog.processors.JSONRenderer()]
         if style == "json"
-        else [redact, structlog.dev.ConsoleRenderer()]
+        else [structlog.processors.format_exc_info, redact, structlog.dev.ConsoleRenderer()]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

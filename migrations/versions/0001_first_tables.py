@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises:
-Create Date: 2026-11-21 09:22:00.418076
+Create Date: 2026-11-21 09:56:55.365443
 """
 
 import sqlalchemy as sa
@@ -278,7 +278,8 @@ def upgrade() -> None:
         sa.Column("submitting_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("nonce", sa.String(), nullable=True),
         sa.Column("prediction_id", sa.String(), nullable=True),
-        sa.Column("past_predictions", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("sent", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("resends", sa.Integer(), nullable=False),
         sa.Column("prediction_ended", sa.Boolean(), nullable=False),
         sa.Column("handles", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("progress", sa.Float(), nullable=False),
@@ -333,6 +334,36 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_token_access_asset_id"), "token_access", ["asset_id"], unique=False)
     op.create_index(op.f("ix_token_access_token_id"), "token_access", ["token_id"], unique=False)
+    op.create_table(
+        "prediction",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("clip_id", sa.String(), nullable=True),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("project_id", sa.String(), nullable=True),
+        sa.Column("provider", sa.String(), nullable=False),
+        sa.Column("prediction_id", sa.String(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seconds", sa.Float(), nullable=True),
+        sa.Column("cost", sa.Float(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["clip_id"], ["clip.id"], name=op.f("fk_prediction_clip_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["project_id"],
+            ["project.id"],
+            name=op.f("fk_prediction_project_id"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user.id"], name=op.f("fk_prediction_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_prediction")),
+        sa.UniqueConstraint(
+            "provider", "prediction_id", name=op.f("uq_prediction_provider_prediction_id")
+        ),
+    )
+    op.create_index(op.f("ix_prediction_clip_id"), "prediction", ["clip_id"], unique=False)
+    op.create_index("ix_prediction_user_id_at", "prediction", ["user_id", "at"], unique=False)
     op.create_table(
         "token",
         sa.Column("id", sa.String(), nullable=False),

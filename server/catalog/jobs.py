@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from server.catalog import deliveries, events, pages
 from server.catalog.ids import new_id
@@ -84,6 +84,7 @@ def create_generate(
                 "from_previous": one.from_previous,
                 "progress": 0.0,
                 "attempts": 0,
+                "resends": 0,
                 "prediction_ended": False,
             }
             for index, one in enumerate(clips)
@@ -157,10 +158,13 @@ def retry(conn: Connection, row: Row[Any]) -> bool:
     """
     again = [one for one in clips_of(conn, [row.id]) if one.status in ("failed", "canceled")]
     for one in again:
-        if one.prediction_ended or one.prediction_id is None:
+        asked = one.prediction_id is not None or one.submitting_at is not None
+        if one.prediction_ended or not asked:
             start_over(conn, one)
         else:
-            change_clip(conn, one.id, status="processing", error_code=None, error_message=None)
+            # What it asked for may still run, or be lost: that is looked for first.
+            status = "submitting" if one.prediction_id is None else "processing"
+            change_clip(conn, one.id, status=status, error_code=None, error_message=None)
     if again or row.status == "failed":
         change(
             conn,
@@ -193,24 +197,15 @@ def active_clips(conn: Connection, user_id: str) -> int:
     return int(conn.execute(query).scalar_one())
 
 
-def spending(conn: Connection, user_id: str, since: datetime | None = None) -> list[Row[Any]]:
-    """A user's predictions, billed seconds and cost (US dollars, where told), by project."""
+def waiting_clips(conn: Connection, user_id: str) -> int:
+    """How many clips of a user will ask for a prediction."""
     query = (
-        select(
-            job.c.project_id,
-            # A clip that waits will be one more.
-            func.sum(case((clip.c.attempts > 1, clip.c.attempts), else_=1)).label("predictions"),
-            func.sum(clip.c.seconds).label("seconds"),
-            func.sum(clip.c.cost).label("cost"),
-        )
+        select(func.count())
         .select_from(clip.join(job, job.c.id == clip.c.job_id))
-        .where(job.c.user_id == user_id, job.c.provider != "sample")
-        .group_by(job.c.project_id)
-        .order_by(job.c.project_id)
+        .where(job.c.user_id == user_id, job.c.status.in_(ACTIVE), job.c.provider != "sample")
+        .where(clip.c.status.in_(("queued", "submitting")), clip.c.prediction_id.is_(None))
     )
-    if since is not None:
-        query = query.where(job.c.created_at >= since)
-    return list(conn.execute(query))
+    return int(conn.execute(query).scalar_one())
 
 
 def by_idempotency_key(conn: Connection, user_id: str, key: str) -> Row[Any] | None:
@@ -274,28 +269,6 @@ def change_clip(conn: Connection, clip_id: str, /, **values: Any) -> None:
     events.clip_changed(conn, clip_id)
 
 
-def own_prediction(
-    conn: Connection, clip_id: str, prediction_id: str, handles: dict[str, str]
-) -> None:
-    """Give a clip the prediction that was made for it: from here on it is only looked up.
-
-    An answer and a webhook may both tell of it: the second changes nothing.
-    """
-    row = get_clip(conn, clip_id)
-    if row.prediction_id == prediction_id:
-        if handles:
-            change_clip(conn, clip_id, handles=handles)
-        return
-    change_clip(
-        conn,
-        clip_id,
-        status="processing",
-        prediction_id=prediction_id,
-        handles=handles,
-        attempts=row.attempts + 1,
-    )
-
-
 def clip_of_prediction(conn: Connection, provider: str, prediction_id: str) -> Row[Any] | None:
     """The clip that has this prediction of a provider."""
     query = (
@@ -316,15 +289,15 @@ def clip_of_nonce(conn: Connection, nonce: str) -> Row[Any] | None:
     return conn.execute(select(clip).where(clip.c.nonce == nonce)).first()
 
 
-def start_over(conn: Connection, row: Row[Any], status: str = "queued") -> None:
-    """Have a clip ask for a new prediction; the old one is remembered as not to be adopted."""
-    past = list(row.past_predictions or [])
+def start_over(conn: Connection, row: Row[Any]) -> None:
+    """Have a clip ask for a new prediction."""
     change_clip(
         conn,
         row.id,
-        status=status,
+        status="queued",
         progress=0.0,
-        past_predictions=[*past, row.prediction_id] if row.prediction_id else past,
+        resends=0,
+        sent=None,
         prediction_id=None,
         prediction_ended=False,
         handles=None,
@@ -333,21 +306,3 @@ def start_over(conn: Connection, row: Row[Any], status: str = "queued") -> None:
         error_code=None,
         error_message=None,
     )
-
-
-def owned_predictions(conn: Connection, provider: str, *, but: str) -> set[str]:
-    """Predictions of a provider that a clip other than `but` has: none of them is its lost one.
-
-    What `but` had in earlier attempts counts too.
-    """
-    query = (
-        select(clip.c.id, clip.c.prediction_id, clip.c.past_predictions)
-        .join(job, job.c.id == clip.c.job_id)
-        .where(job.c.provider == provider)
-    )
-    owned: set[str] = set()
-    for clip_id, current, past in conn.execute(query):
-        owned.update(past or [])
-        if current is not None and clip_id != but:
-            owned.add(current)
-    return owned

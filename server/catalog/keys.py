@@ -84,6 +84,12 @@ def list_keys(conn: Connection, user_id: str | None) -> list[Row[Any]]:
     return list(conn.execute(query))
 
 
+def expiry(conn: Connection, principal: Principal) -> datetime | None:
+    """When the key expires that somebody came with (a session stands for one)."""
+    row = get(conn, principal.key_id)
+    return None if row is None else row.expires_at
+
+
 def revoke(conn: Connection, key_id: str, now: datetime) -> bool:
     """Make a key, and every session that stands for it, worth nothing; whether it was good."""
     done = conn.execute(
@@ -174,7 +180,8 @@ def _principal(
     return Principal(
         user_id=row.user_id,
         key_id=row.id,
-        scopes=frozenset(row.scopes),
+        # The scope alone makes nobody an admin.
+        scopes=frozenset(row.scopes) - (frozenset() if row.is_admin else {"admin"}),
         is_admin=bool(row.is_admin) and "admin" in row.scopes,
         expires_at=min(ends, default=None),
     )

@@ -188,8 +188,9 @@ clip = Table(
     Column("submitting_at", UtcDateTime),
     Column("nonce", String, index=True),
     Column("prediction_id", String, index=True),
-    # Of earlier attempts: never to be taken for a lost one.
-    Column("past_predictions", JSON(none_as_null=True)),
+    # What was sent, to know a lost prediction by; how often it was sent again in vain.
+    Column("sent", JSON(none_as_null=True)),
+    Column("resends", Integer, nullable=False),
     # The provider has said its last word on the prediction: a retry asks for a new one.
     Column("prediction_ended", Boolean, nullable=False),
     Column("handles", JSON(none_as_null=True)),
@@ -204,6 +205,22 @@ clip = Table(
     Column("cost", Float),
     Column("seconds", Float),
     UniqueConstraint("job_id", "position"),
+)
+
+prediction = Table(
+    "prediction",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("clip_id", ForeignKey("clip.id", ondelete="SET NULL"), index=True),
+    Column("user_id", ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
+    Column("project_id", ForeignKey("project.id", ondelete="SET NULL")),
+    Column("provider", String, nullable=False),
+    Column("prediction_id", String, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("seconds", Float),
+    Column("cost", Float),
+    UniqueConstraint("provider", "prediction_id"),
+    Index("ix_prediction_user_id_at", "user_id", "at"),
 )
 
 token = Table(

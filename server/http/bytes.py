@@ -29,7 +29,7 @@ from server.errors import (
     RangeNotSatisfiable,
     Unauthorized,
 )
-from server.http.auth import owns
+from server.http.auth import check_scope, owns
 from server.http.context import Services
 
 # What may be shown by a browser in place; all else is only ever downloaded.
@@ -79,6 +79,7 @@ async def _admit(
                 )
             if asset is None or not owns(principal, asset.user_id):
                 raise NotFound("There is no such asset.")
+            check_scope(principal, "read")
         return lambda status, size: None
     verdict = await services.gate.judge(token, asset)
 

@@ -61,13 +61,14 @@ async def _stream(
         yield ServerSentEventMessage(data="{}", event=kind, id=last, retry=RETRY)
     pulse = services.pulse
     while not pulse.stopping:
+        ticket = pulse.ticket()
         rows = await services.database.read(events.after, principal.user_id, last, BATCH)
         for row in rows:
             last = row.id
             yield ServerSentEventMessage(data=json.dumps(row.data), event=row.noun, id=row.id)
         if rows:
             continue
-        if not await pulse.wait(PING):
+        if not await pulse.wait(ticket, PING):
             yield ServerSentEventMessage(comment="ping")
         # A key that was revoked stops hearing, too.
         try:
@@ -86,9 +87,10 @@ async def wait_for_end(services: Services, job_id: str, seconds: float) -> None:
         return events.job_ended(conn, job_id)
 
     while not services.pulse.stopping and (left := until - loop.time()) > 0:
+        ticket = services.pulse.ticket()
         if await services.database.read(ended):
             return
-        await services.pulse.wait(left)
+        await services.pulse.wait(ticket, left)
 
 
 router = Router("/api/v3/events", route_handlers=[follow], tags=["jobs"])

@@ -181,8 +181,14 @@ async def make_key(
         # Others learn nothing about who exists.
         if not owns(principal, user_id) or users.get(conn, user_id) is None:
             raise NotFound("There is no such user.")
+        ends = [moment for moment in (data.expires_at, keys.expiry(conn, principal)) if moment]
         key_id, key = keys.create(
-            conn, user_id, data.name, scopes=data.scopes, now=now, expires_at=data.expires_at
+            conn,
+            user_id,
+            data.name,
+            scopes=data.scopes,
+            now=now,
+            expires_at=min(ends, default=None),
         )
         row = keys.get(conn, key_id)
         assert row is not None

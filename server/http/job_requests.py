@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 from sqlalchemy import Connection
 
-from server.catalog import assets, jobs
+from server.catalog import assets, jobs, predictions
 from server.catalog.keys import Principal
 from server.errors import Invalid, NoPublicUrl, TooMany
 from server.http.auth import owns
@@ -114,7 +114,8 @@ def check_limits(conn: Connection, services: Services, user_id: str, more: int) 
         )
     if services.daily_predictions is not None:
         since = services.clock() - timedelta(days=1)
-        today = sum(row.predictions for row in jobs.spending(conn, user_id, since))
+        today = sum(row.predictions for row in predictions.spending(conn, user_id, since))
+        today += jobs.waiting_clips(conn, user_id)
         if today + more > services.daily_predictions:
             raise TooMany(
                 f"The limit of {services.daily_predictions} predictions in 24 hours is reached "

@@ -185,7 +185,7 @@ class Presenter:
         """One job, with its clips and what it made so far."""
         outputs = [self.asset(one) for one in made]
         by_id = {one.id: one for one in outputs}
-        final = main_output(row, made)
+        final = main_output(len(clips), made)
         path = f"{self._base}/api/v3/jobs/{row.id}"
         costs = [clip.cost for clip in clips if clip.cost is not None]
         seconds = [clip.seconds for clip in clips if clip.seconds is not None]
@@ -247,12 +247,12 @@ class Presenter:
         )
 
 
-def main_output(job: Row[Any], made: Sequence[Row[Any]]) -> Row[Any] | None:
-    """What a job is about: the combined video, else its only output."""
+def main_output(clips: int, made: Sequence[Row[Any]]) -> Row[Any] | None:
+    """What a job is about: the combined video, or what its one clip (or download) is."""
     for one in made:
         if one.role == "combined":
             return one
-    return made[0] if len(made) == 1 and not job.combine else None
+    return made[0] if made and clips <= 1 else None
 
 
 def is_stored(job: Row[Any], made: Sequence[Row[Any]]) -> bool:

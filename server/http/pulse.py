@@ -28,10 +28,14 @@ class Pulse:
         """Whether the service is shutting down: streams are to end."""
         return self._stopping.is_set()
 
-    async def wait(self, timeout: float) -> bool:
-        """Until something is committed; False when nothing was within `timeout` seconds."""
+    def ticket(self) -> asyncio.Event:
+        """To be taken before one looks, so that what is committed meanwhile is not missed."""
+        return self._next
+
+    async def wait(self, ticket: asyncio.Event, timeout: float) -> bool:
+        """Until something is committed after `ticket` was taken; False when nothing was."""
         try:
-            await asyncio.wait_for(self._next.wait(), timeout)
+            await asyncio.wait_for(ticket.wait(), timeout)
         except TimeoutError:
             return False
         return True

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from server.catalog import jobs
+from server.catalog import predictions
 from server.catalog.keys import Principal
 from server.http.auth import needs
 from server.http.context import Services
@@ -88,8 +88,8 @@ async def spending(
 
     def find(conn: Connection) -> tuple[list[Any], list[Any]]:
         return (
-            jobs.spending(conn, principal.user_id, since),
-            jobs.spending(conn, principal.user_id),
+            predictions.spending(conn, principal.user_id, since),
+            predictions.spending(conn, principal.user_id),
         )
 
     lately, all_time = await services.database.read(find)

@@ -25,8 +25,11 @@ from server.http.problems import documented
 
 def _combined(conn: Connection, job_id: str) -> str | None:
     job = jobs.get(conn, job_id)
-    output = job and main_output(job, assets.of_job(conn, [job_id]))
-    return None if output is None else output.id
+    if job is None:
+        return None
+    clips = len(jobs.clips_of(conn, [job_id]))
+    output = main_output(clips, assets.of_job(conn, [job_id]))
+    return None if output is None else str(output.id)
 
 
 def _clip(conn: Connection, job_id: str, filename: str) -> str | None:

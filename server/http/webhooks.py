@@ -6,6 +6,8 @@ thing that is taken from it is the id of a prediction whose submission was never
 nonce that only that submission had.
 """
 
+import contextlib
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -13,13 +15,13 @@ from litestar import Request, Router, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
-from server.catalog import jobs
+from server.catalog import jobs, predictions
 from server.errors import BadRequest, NotFound
 from server.http.context import Services
 from server.http.problems import documented
-from server.providers.base import Prediction
+from server.providers.base import FINAL, Passing, Prediction, Vanished
 
 log = structlog.get_logger(__name__)
 
@@ -48,24 +50,41 @@ async def receive(
     if not body:
         raise BadRequest("A webhook has a body.")
     prediction = await found.verify_webhook(body, dict(request.headers))
-    job_id = await services.database.write(_adopt, provider, prediction, clip)
-    services.wake(job_id)
-    return {"known": job_id is not None}
+    known = await services.database.write(_adopt, provider, prediction, clip, services.clock())
+    if known is not None and known.status == "canceled" and prediction.status not in FINAL:
+        # Canceled while its submission was lost: now there is something to be stopped.
+        with contextlib.suppress(Passing, Vanished):
+            await found.cancel(
+                prediction.id, model=prediction.model or "", handles=prediction.handles
+            )
+    services.wake(None if known is None else known.job_id)
+    return {"known": known is not None}
 
 
 def _adopt(
-    conn: Connection, provider: str, prediction: Prediction, nonce: str | None
-) -> str | None:
-    """The job that a webhook is about, None if none; gives a lost prediction to its clip."""
-    clip = jobs.clip_of_prediction(conn, provider, prediction.id)
+    conn: Connection, provider: str, told: Prediction, nonce: str | None, now: datetime
+) -> Row[Any] | None:
+    """The clip that a webhook is about, None if none; gives a lost prediction to its clip."""
+    clip = jobs.clip_of_prediction(conn, provider, told.id)
     if clip is not None:
-        return str(clip.job_id)
+        return clip
     clip = jobs.clip_of_nonce(conn, nonce) if nonce else None
-    if clip is None or clip.prediction_id is not None or clip.status != "submitting":
+    job = jobs.get(conn, clip.job_id) if clip is not None else None
+    if clip is None or job is None or job.provider != provider or clip.prediction_id is not None:
         return None
-    log.info("prediction told by webhook", clip=clip.id, prediction=prediction.id)
-    jobs.own_prediction(conn, clip.id, prediction.id, dict(prediction.handles))
-    return str(clip.job_id)
+    # Given up already: the word comes late, but not too late.
+    given_up = clip.status == "failed" and clip.error_code == "submission_unknown"
+    if clip.status not in ("submitting", "canceled") and not given_up:
+        return None
+    status = "canceled" if clip.status == "canceled" else "processing"
+    if not predictions.own(conn, clip.id, told.id, told.handles, now=now, status=status):
+        return None
+    log.info("prediction told by webhook", clip=clip.id, prediction=told.id)
+    if given_up and job.status == "failed":
+        jobs.change(
+            conn, job.id, status="queued", error_code=None, error_message=None, ended_at=None
+        )
+    return jobs.get_clip(conn, clip.id)
 
 
 router = Router("/api/v3/webhooks", route_handlers=[receive], tags=["webhooks"])

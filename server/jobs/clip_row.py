@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Row
@@ -11,7 +11,13 @@ from sqlalchemy import Row
 from server.catalog import jobs
 from server.errors import StorageFull
 from server.jobs.context import Work
+from server.jobs.nudge import Nudge
 from server.providers.base import Passing, Provider, Vanished
+
+T = TypeVar("T")
+
+# Seconds between attempts to have a provider cancel.
+STOP_WAITS = (1.0, 2.0, 4.0, 8.0)
 
 log = structlog.get_logger(__name__)
 
@@ -23,42 +29,69 @@ class ClipEnded(Exception):
 class ClipRow:
     """What every step of a clip's way needs."""
 
-    def __init__(self, work: Work, job: Row[Any], clip_id: str, nudge: asyncio.Event) -> None:
+    def __init__(self, work: Work, job: Row[Any], clip_id: str, nudge: Nudge) -> None:
         """`nudge` is set when something has happened outside: a webhook, a cancellation."""
         self._work, self._job, self._id, self._nudge = work, job, clip_id, nudge
         self._provider: Provider = work.providers[job.provider]
         self._db = work.database
+        self._heard = nudge.count
 
-    async def _check_canceled(
-        self, prediction_id: str | None = None, handles: Mapping[str, str] | None = None
-    ) -> None:
+    async def _check_canceled(self) -> None:
         job = await self._db.read(jobs.get, self._job.id)
         if job is None:
             raise ClipEnded
         if not job.cancel_requested:
             return
-        if prediction_id is not None:
-            try:
-                await self._provider.cancel(
-                    prediction_id, model=self._job.model, handles=handles or {}
-                )
-            except (Passing, Vanished) as error:
-                log.info("provider did not cancel", clip=self._id, reason=error.detail)
+        clip = await self._clip()
+        stopped = clip.submitting_at is None and clip.prediction_id is None
+        if clip.prediction_id is not None:
+            stopped = await self._stop(clip.prediction_id, clip.handles or {})
+        # What may still run is not ended: a retry looks for it before it asks anew.
         await self._set(
             status="canceled",
-            prediction_ended=True,
+            prediction_ended=stopped,
             error_code="canceled",
-            error_message="The job was canceled.",
+            error_message="The job was canceled."
+            if stopped
+            else "The job was canceled; whether the provider has stopped cannot be told.",
         )
         raise ClipEnded
 
+    async def _stop(self, prediction_id: str, handles: Mapping[str, str]) -> bool:
+        """Have the provider cancel a prediction; whether it surely has."""
+        for wait in (*STOP_WAITS, None):
+            try:
+                await self._provider.cancel(prediction_id, model=self._job.model, handles=handles)
+                return True
+            except Vanished:
+                return True
+            except Passing as error:
+                log.info("provider did not cancel", clip=self._id, reason=error.detail)
+            if wait is not None:
+                await asyncio.sleep(wait)
+        return False
+
     async def _pause(self, seconds: float) -> None:
-        """Wait, or until something happens."""
-        self._nudge.clear()
-        try:
-            await asyncio.wait_for(self._nudge.wait(), seconds)
-        except TimeoutError:
-            pass
+        """Wait, or until something happens that was not heard of yet."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._nudge.beyond(self._heard), seconds)
+        self._heard = self._nudge.count
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait as long as a provider has asked us to; only a cancellation ends it early."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while (left := until - loop.time()) > 0:
+            await self._pause(min(left, 1.0))
+            await self._check_canceled()
+
+    async def _surely(self, fn: Callable[..., T], *args: Any, **values: Any) -> T:
+        """A write that must not be lost: on a full disk it is repeated until there is room."""
+        while True:
+            try:
+                return await self._db.write(fn, *args, **values)
+            except StorageFull:
+                await asyncio.sleep(1.0)
 
     async def _clip(self) -> Row[Any]:
         return await self._db.read(jobs.get_clip, self._id)

@@ -1,13 +1,14 @@
 """One clip: from its prompt to a prediction's output, and to the asset that it becomes."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Row
 
-from server.catalog import assets, jobs, names, tokens
+from server.catalog import assets, jobs, names, predictions, tokens
 from server.errors import StorageFull
 from server.jobs.clip_row import ClipEnded
 from server.jobs.save import QUIET, save
@@ -50,11 +51,23 @@ class ClipRun(Submitting):
     async def _go_on(self) -> None:
         clip = await self._clip()
         if clip.status in ("queued", "submitting", "processing"):
-            async with self._work.slot(self._job.provider):
+            slot = self._work.slot(self._job.provider)
+            await self._take(slot)
+            try:
                 await self._predict()
+            finally:
+                slot.release()
         clip = await self._clip()
         if clip.status == "storing":
             await self._store(clip)
+
+    async def _take(self, slot: asyncio.Semaphore) -> None:
+        """Wait for a place at the provider; a cancellation is heard meanwhile."""
+        while True:
+            await self._check_canceled()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(slot.acquire(), 1.0)
+                return
 
     async def give_up(self, code: str, message: str) -> None:
         """Fail the clip before anything is asked for; a retry begins anew."""
@@ -74,13 +87,13 @@ class ClipRun(Submitting):
         wait, factor, longest = POLL_BESIDE_WEBHOOKS if hooked else POLL
         shown: tuple[float, int | None] = (0.0, None)
         while True:
-            await self._check_canceled(prediction_id, handles)
+            await self._check_canceled()
             try:
                 prediction = await self._provider.look_up(
                     prediction_id, model=self._job.model, handles=handles
                 )
             except Passing as error:
-                await self._pause(error.retry_after or wait)
+                await (self._rest(error.retry_after) if error.retry_after else self._pause(wait))
                 wait = min(wait * factor, longest)
                 continue
             except Vanished as error:
@@ -102,6 +115,7 @@ class ClipRun(Submitting):
     async def _ended_badly(self, prediction: Prediction) -> None:
         """Start over after a passing failure, as long as that is allowed; else fail."""
         clip = await self._clip()
+        await self._bill(prediction)
         if prediction.passing and clip.attempts < self._work.max_attempts:
             log.info("prediction failed in passing", clip=self._id, code=prediction.error_code)
             await self._db.write(lambda conn: jobs.start_over(conn, jobs.get_clip(conn, self._id)))
@@ -120,10 +134,13 @@ class ClipRun(Submitting):
                 prediction.error_code or "prediction_failed",
                 await self._explained(prediction),
                 ended=True,
-                cost=prediction.cost,
-                seconds=prediction.seconds,
             )
         raise ClipEnded
+
+    async def _bill(self, prediction: Prediction) -> None:
+        await self._db.write(
+            predictions.billed, self._id, prediction.id, prediction.seconds, prediction.cost
+        )
 
     async def _explained(self, prediction: Prediction) -> str:
         """The provider's words; for an input it could not use, whether it came to fetch it."""
@@ -139,10 +156,14 @@ class ClipRun(Submitting):
 
     async def _succeeded(self, prediction: Prediction) -> None:
         """Commit where the output is, and the asset that it will be."""
-        if not prediction.outputs:
-            await self._fail("no_output", "The prediction succeeded without a file.", ended=True)
+        await self._bill(prediction)
+        expired = prediction.error_code == "output_expired"
+        if not prediction.outputs and not expired:
+            words = prediction.error_message or "The prediction succeeded without a file."
+            await self._fail("no_output", words, ended=True)
             raise ClipEnded
-        output: Output = prediction.outputs[0]
+        # What the provider has deleted already is listed all the same: it was paid for.
+        output = prediction.outputs[0] if prediction.outputs else Output(url="")
 
         def apply(conn: Connection) -> None:
             clip = jobs.get_clip(conn, self._id)
@@ -158,20 +179,19 @@ class ClipRun(Submitting):
                 kind="video",
                 filename=names.safe_filename(_title(clip.prompt), extension="mp4"),
                 content_type="video/mp4",
-                source_url=output.url,
+                source_url=output.url or None,
                 source_expires_at=output.expires_at,
                 prompt=clip.prompt,
                 now=self._work.clock(),
+                storage_state="expired" if expired else "pending",
             )
             jobs.change_clip(
                 conn,
                 self._id,
-                status="storing",
-                progress=PREDICTED,
+                status="completed" if expired else "storing",
+                progress=1.0 if expired else PREDICTED,
                 asset_id=asset_id,
                 queue_position=None,
-                cost=prediction.cost,
-                seconds=prediction.seconds,
             )
 
         await self._db.write(apply)

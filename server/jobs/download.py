@@ -21,6 +21,7 @@ from server.ingest.ytdlp import Fetched
 from server.jobs.context import Work
 from server.jobs.landing import land, read_file
 from server.jobs.meter import Meter
+from server.jobs.nudge import Nudge
 from server.library import downloads, intake
 from server.media import MediaError, sniff
 
@@ -41,7 +42,7 @@ INTERRUPTED = (
 )
 
 
-async def run(work: Work, job_id: str, nudge: asyncio.Event) -> None:
+async def run(work: Work, job_id: str, nudge: Nudge) -> None:
     """Take a download as far as it goes now. May be started again at any point."""
     begun = await work.database.write(_begin, work.clock(), job_id)
     if begun is None:
@@ -74,21 +75,22 @@ async def run(work: Work, job_id: str, nudge: asyncio.Event) -> None:
 
 
 async def _follow(
-    work: Work, job: Row[Any], meter: Meter, fetching: asyncio.Task[None], nudge: asyncio.Event
+    work: Work, job: Row[Any], meter: Meter, fetching: asyncio.Task[None], nudge: Nudge
 ) -> bool:
     """Write down how far it is until it has ended; False when it is not wanted any more.
 
     Raises StorageFull when the volume fills up meanwhile.
     """
+    heard = nudge.count
     while not fetching.done():
-        nudged = asyncio.create_task(nudge.wait())
+        nudged = asyncio.create_task(nudge.beyond(heard))
         try:
             await asyncio.wait(
                 (fetching, nudged), timeout=LOOK, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
             nudged.cancel()
-        nudge.clear()
+        heard = nudge.count
         if fetching.done():
             break
         work.volume.check()

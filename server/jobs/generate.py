@@ -11,6 +11,7 @@ from server.catalog import assets, jobs, tokens
 from server.jobs.clips import ClipRun
 from server.jobs.context import Work
 from server.jobs.landing import read_file
+from server.jobs.nudge import Nudge
 from server.library import intake
 from server.media import MediaError
 
@@ -22,7 +23,7 @@ UNSTORED = (
 )
 
 
-async def run(work: Work, job_id: str, nudge: asyncio.Event) -> None:
+async def run(work: Work, job_id: str, nudge: Nudge) -> None:
     """Take a job as far as it goes now. May be started again at any point."""
 
     def begin(conn: Connection) -> tuple[Row[Any], list[Row[Any]]] | None:

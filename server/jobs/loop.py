@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row
 from server.catalog import assets, deliveries, events, jobs
 from server.jobs import deliver, download, generate, process, save
 from server.jobs.context import Work
+from server.jobs.nudge import Nudge
 from server.library import collect
 
 log = structlog.get_logger(__name__)
@@ -40,7 +41,7 @@ class Loop:
         self._work = work
         self._woken = asyncio.Event()
         self._nudged: set[str] = set()
-        self._jobs: dict[str, tuple[asyncio.Task[None], asyncio.Event]] = {}
+        self._jobs: dict[str, tuple[asyncio.Task[None], Nudge]] = {}
         self._downloads: set[str] = set()  # those of the jobs that are downloads
         self._processing: dict[str, asyncio.Task[None]] = {}
         self._saving: dict[str, asyncio.Task[None]] = {}
@@ -89,7 +90,7 @@ class Loop:
                 running[1].set()
         for job in await self._work.database.read(jobs.active):
             if job.id not in self._jobs and self._may_begin(job):
-                nudge = asyncio.Event()
+                nudge = Nudge()
                 task = asyncio.create_task(self._job(job.id, nudge))
                 self._jobs[job.id] = (task, nudge)
                 if job.kind == "download":
@@ -114,14 +115,14 @@ class Loop:
 
     def _may_begin(self, job: Row[Any]) -> bool:
         """Whether there is a place for a job now; the two kinds do not wait for each other."""
-        if job.kind != "download":
-            return len(self._jobs) - len(self._downloads) < CONCURRENCY
         if job.cancel_requested:
             return True  # only to be ended
+        if job.kind != "download":
+            return len(self._jobs) - len(self._downloads) < CONCURRENCY
         due = job.not_before is None or job.not_before <= self._work.clock()
         return due and len(self._downloads) < self._work.downloads.at_once
 
-    async def _job(self, job_id: str, nudge: asyncio.Event) -> None:
+    async def _job(self, job_id: str, nudge: Nudge) -> None:
         try:
             await self._run_job(job_id, nudge)
         except Exception:
@@ -139,7 +140,7 @@ class Loop:
             self._failures.pop(job_id, None)
             self.wake()  # others may be waiting for the place
 
-    async def _run_job(self, job_id: str, nudge: asyncio.Event) -> None:
+    async def _run_job(self, job_id: str, nudge: Nudge) -> None:
         run = download.run if job_id in self._downloads else generate.run
         await run(self._work, job_id, nudge)
 

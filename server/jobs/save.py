@@ -118,6 +118,7 @@ def _attach(conn: Connection, now: datetime, asset_id: str, incoming: intake.Inc
     if row is None or row.storage_state == "stored":
         return  # deleted, or saved by somebody else meanwhile: the bytes are discarded
     intake.fill(conn, row, incoming, now=now)
+    _go_on(conn, asset_id)
 
 
 def _failed(conn: Connection, work: Work, asset_id: str, error: SaveError) -> None:
@@ -163,9 +164,7 @@ async def save_again(work: Work, asset_id: str) -> None:
             await work.database.write(_expire, asset_id)
             work.wake(None)  # a combine may have waited for it
             return
-    if await save(work, asset_id, report=lambda done, total: None):
-        await work.database.write(_go_on, asset_id)
-        work.wake(None)
+    await save(work, asset_id, report=lambda done, total: None)
 
 
 async def _renew(work: Work, row: Row[Any]) -> bool:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import structlog
 from sqlalchemy import Connection, Row
 
-from server.catalog import jobs, tokens
+from server.catalog import jobs, predictions, tokens
 from server.errors import Invalid
 from server.jobs import inputs
 from server.jobs.clip_row import ClipEnded, ClipRow
@@ -27,6 +27,12 @@ log = structlog.get_logger(__name__)
 SUBMIT_AT_SHUTDOWN = 10.0
 # Clocks differ: a lost prediction may seem older than its submission, by so many seconds.
 SKEW = 120
+# A submission that is surely lost is sent again so often.
+RESENDS = 1
+# How long beyond the grace a provider that does not answer is asked about a lost prediction.
+UNREACHABLE = timedelta(minutes=15)
+# Longer values of an input (files) are not kept.
+LONG = 4000
 
 
 class Submitting(ClipRow):
@@ -45,7 +51,7 @@ class Submitting(ClipRow):
                 return
             except NotSent as error:
                 log.info("not sent, will try again", clip=self._id, reason=error.detail)
-                await self._pause(error.retry_after or wait)
+                await self._rest(error.retry_after or wait)
                 wait = min(wait * 2, 60.0)
             except asyncio.CancelledError:
                 await asyncio.wait([attempt], timeout=SUBMIT_AT_SHUTDOWN)
@@ -71,27 +77,38 @@ class Submitting(ClipRow):
         base = self._work.webhook_base[self._job.provider]
         webhook_url = None if base is None else f"{base}?clip={nonce}"
 
-        def begin(conn: Connection) -> bool:
+        def begin(conn: Connection) -> str:
+            row = jobs.get_clip(conn, self._id)
             # A webhook may have told of the lost prediction since it was looked for in vain.
-            if jobs.get_clip(conn, self._id).prediction_id is not None:
-                return False
+            if row.prediction_id is not None:
+                return "told"
+            lost = row.submitting_at is not None
+            if lost and row.resends >= RESENDS:
+                return "again"
             jobs.change_clip(
                 conn,
                 self._id,
                 status="submitting",
                 submitting_at=self._work.clock(),
                 nonce=nonce,
+                sent=_short(given),
+                resends=row.resends + lost,
             )
-            return True
+            return "begun"
 
-        if not await self._db.write(begin):
+        begun = await self._db.write(begin)
+        if begun == "again":
+            await self._unknown("it was asked once more already")
+        if begun != "begun":
             return
         try:
             prediction = await self._provider.submit(
                 Submission(model=self._job.model, input=given, webhook_url=webhook_url)
             )
         except NotSent:
-            await self._set(status="queued", submitting_at=None, nonce=None)
+            await self._surely(
+                jobs.change_clip, self._id, status="queued", submitting_at=None, nonce=None
+            )
             raise
         except Refused as error:
             await self._fail(error.code, error.detail, ended=True)
@@ -101,10 +118,19 @@ class Submitting(ClipRow):
             if not await self._find_lost(await self._clip()):
                 await self._submit_once(given)
             return
-        await self._own(prediction)
+        # Another clip with the very same input may have taken it for its own lost one: then
+        # that one's is left for this clip.
+        if not await self._own(prediction) and not await self._find_lost(await self._clip()):
+            await self._unknown("its prediction is another clip's")
 
-    async def _own(self, prediction: Prediction) -> None:
-        await self._db.write(jobs.own_prediction, self._id, prediction.id, dict(prediction.handles))
+    async def _own(self, prediction: Prediction) -> bool:
+        return await self._surely(
+            predictions.own,
+            self._id,
+            prediction.id,
+            prediction.handles,
+            now=self._work.clock(),
+        )
 
     async def _find_lost(self, clip: Row[Any]) -> bool:
         """Look for the prediction of a submission that was never answered; whether it is found.
@@ -120,41 +146,46 @@ class Submitting(ClipRow):
             await self._check_canceled()
             if (await self._clip()).prediction_id is not None:
                 return True
+            late = self._work.clock() >= deadline
             try:
                 recent = await self._provider.recent(since)
             except Passing as error:
-                await self._pause(error.retry_after or wait)
+                if self._work.clock() >= deadline + UNREACHABLE:
+                    return await self._unknown("the provider cannot be asked about it")
+                await self._rest(error.retry_after or wait)
                 wait = min(wait * 2, 30.0)
                 continue
-            found = await self._match(clip, recent)
-            if len(found) == 1:
+            found, possible = await self._match(clip, recent)
+            rivals = await self._db.read(predictions.claimants, clip)
+            # As many as are waited for, all of one input: which is whose makes no difference.
+            if found and len(found) == rivals and await self._own(found[0]):
                 log.info("lost prediction found", clip=self._id, prediction=found[0].id)
-                await self._own(found[0])
                 return True
-            if len(found) > 1:
-                return await self._unknown("several predictions may be this clip's")
-            if self._work.clock() >= deadline:
+            if late:
+                if found or possible:
+                    return await self._unknown("several predictions may be this clip's")
                 if self._provider.lists_reliably:
                     return False
                 return await self._unknown("this provider does not tell what it has")
             await self._pause(wait)
             wait = min(wait * 2, 5.0)
 
-    async def _match(self, clip: Row[Any], recent: list[Prediction]) -> list[Prediction]:
-        """The predictions that can only be this clip's, or could be."""
-        owned = await self._db.read(jobs.owned_predictions, self._job.provider, but=self._id)
-        free = [one for one in recent if one.id not in owned]
+    async def _match(
+        self, clip: Row[Any], recent: list[Prediction]
+    ) -> tuple[list[Prediction], list[Prediction]]:
+        """The predictions that have this clip's input; and those that do not tell theirs."""
+        owned = await self._db.read(predictions.owned, self._job.provider)
+        free = [
+            one for one in recent if one.id not in owned and _same_model(one.model, self._job.model)
+        ]
+        # The provider forgets inputs after an hour.
+        possible = [one for one in free if not one.input]
         mine = await self._db.read(tokens.of_clip, self._id)
         if mine:
             # Its input has a token that no other prediction was ever given.
-            return [one for one in free if mine & self._tokens_in(one.input)]
-        return [
-            one
-            for one in free
-            if _same_model(one.model, self._job.model)
-            and one.input is not None
-            and one.input.get("prompt") == clip.prompt
-        ]
+            return [one for one in free if mine & self._tokens_in(one.input)], possible
+        sent = clip.sent or {"prompt": clip.prompt}
+        return [one for one in free if one.input and _has(one.input, sent)], possible
 
     def _tokens_in(self, value: Any) -> set[str]:
         """The tokens of ours that stand in URLs anywhere in a prediction's input, by id."""
@@ -189,6 +220,20 @@ class Submitting(ClipRow):
             return True
         log.warning("clip failed", clip=self._id, code="submission_unknown")
         raise ClipEnded
+
+
+def _short(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was sent, without the files in it: enough to know it again."""
+    return {
+        name: value
+        for name, value in given.items()
+        if not (isinstance(value, str) and len(value) > LONG)
+    }
+
+
+def _has(listed: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
+    """Whether a listed input is the one that was sent; a provider may add its defaults."""
+    return all(listed.get(name) == value for name, value in sent.items())
 
 
 def _same_model(theirs: str | None, ours: str) -> bool:

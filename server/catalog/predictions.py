@@ -1,0 +1,113 @@
+"""Predictions: who has which, and what they cost. A row for each that was ever asked for.
+
+The unique (provider, prediction) is what keeps two clips from owning one.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from server.catalog import jobs
+from server.catalog.tables import clip, job, prediction
+
+
+def own(
+    conn: Connection,
+    clip_id: str,
+    prediction_id: str,
+    handles: Mapping[str, str],
+    *,
+    now: datetime,
+    status: str = "processing",
+) -> bool:
+    """Give a clip the prediction that was made for it: from here on it is only looked up.
+
+    An answer and a webhook may both tell of it: the second changes nothing. False when the
+    prediction is another's, or of an earlier attempt.
+    """
+    row = jobs.get_clip(conn, clip_id)
+    if row.prediction_id == prediction_id:
+        if handles:
+            jobs.change_clip(conn, clip_id, handles=dict(handles))
+        return True
+    of = jobs.get(conn, row.job_id)
+    if of is None or row.prediction_id is not None or prediction_id in owned(conn, of.provider):
+        return False
+    conn.execute(
+        insert(prediction).values(
+            clip_id=clip_id,
+            user_id=of.user_id,
+            project_id=of.project_id,
+            provider=of.provider,
+            prediction_id=prediction_id,
+            at=now,
+        )
+    )
+    jobs.change_clip(
+        conn,
+        clip_id,
+        status=status,
+        prediction_id=prediction_id,
+        prediction_ended=False,
+        handles=dict(handles),
+        attempts=row.attempts + 1,
+        error_code=None if status == "processing" else row.error_code,
+        error_message=None if status == "processing" else row.error_message,
+    )
+    return True
+
+
+def owned(conn: Connection, provider: str) -> set[str]:
+    """Every prediction of a provider that a clip has or had: none of them is a lost one."""
+    query = select(prediction.c.prediction_id).where(prediction.c.provider == provider)
+    return set(conn.execute(query).scalars())
+
+
+def claimants(conn: Connection, row: Row[Any]) -> int:
+    """How many clips, this one among them, wait for a prediction of just this input."""
+    of = jobs.get(conn, row.job_id)
+    if of is None:
+        return 1
+    waiting = conn.execute(
+        select(clip.c.sent)
+        .join(job, job.c.id == clip.c.job_id)
+        .where(job.c.provider == of.provider, job.c.model == of.model)
+        .where(clip.c.status == "submitting", clip.c.prediction_id.is_(None))
+    ).scalars()
+    return sum(sent == row.sent for sent in waiting)
+
+
+def billed(
+    conn: Connection, clip_id: str, prediction_id: str, seconds: float | None, cost: float | None
+) -> None:
+    """Write down what a prediction cost; the clip shows the sum of all its attempts."""
+    conn.execute(
+        update(prediction)
+        .where(prediction.c.clip_id == clip_id, prediction.c.prediction_id == prediction_id)
+        .values(seconds=seconds, cost=cost)
+    )
+    sums = select(func.sum(prediction.c.seconds), func.sum(prediction.c.cost)).where(
+        prediction.c.clip_id == clip_id
+    )
+    total_seconds, total_cost = conn.execute(sums).one()
+    jobs.change_clip(conn, clip_id, seconds=total_seconds, cost=total_cost)
+
+
+def spending(conn: Connection, user_id: str, since: datetime | None = None) -> list[Row[Any]]:
+    """A user's predictions, billed seconds and cost (US dollars, where told), by project."""
+    query = (
+        select(
+            prediction.c.project_id,
+            func.count().label("predictions"),
+            func.sum(prediction.c.seconds).label("seconds"),
+            func.sum(prediction.c.cost).label("cost"),
+        )
+        .where(prediction.c.user_id == user_id, prediction.c.provider != "sample")
+        .group_by(prediction.c.project_id)
+        .order_by(prediction.c.project_id)
+    )
+    if since is not None:
+        query = query.where(prediction.c.at >= since)
+    return list(conn.execute(query))
