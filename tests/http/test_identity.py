@@ -173,3 +173,23 @@ def test_signing_in_with_a_wrong_key_says_so(server: Server) -> None:
         assert code(answer) == (401, "invalid_key")
         assert "set-cookie" not in answer.headers
         assert code(client.post("/api/v3/session", json={"link": "x"})) == (401, "invalid_link")
+
+
+def test_scopes_hold_on_bytes_too_and_make_no_admin(server: Server, client: httpx.Client) -> None:
+    """Reading bytes needs `read`; the scope `admin` alone, on a user's key, is worth nothing."""
+    made = client.post("/api/v3/assets", content=b"secret").json()
+    only = client.post("/api/v3/keys", json={"name": "g", "scopes": ["generate"]}).json()["key"]
+    with server.client(only) as generator:
+        assert code(generator.get(f"/api/v3/assets/{made['id']}/data")) == (403, "forbidden")
+    _, key = new_user(client, "would-be", ["read", "admin"])
+    with server.client(key) as user:
+        assert code(user.get("/api/v3/users")) == (403, "forbidden")
+
+
+def test_a_key_cannot_outlive_the_one_that_makes_it(server: Server, client: httpx.Client) -> None:
+    """It can do no more than that one, and not for longer."""
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    brief = client.post("/api/v3/keys", json={"name": "brief", "expires_at": soon}).json()
+    with server.client(brief["key"]) as holder:
+        child = holder.post("/api/v3/keys", json={"name": "child"}).json()
+        assert child["expires_at"] == brief["expires_at"]
