@@ -6,6 +6,7 @@ waits on it. Whoever finds the first without the second (after a crash, a broken
 """
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
@@ -31,8 +32,9 @@ SKEW = 120
 RESENDS = 1
 # How long beyond the grace a provider that does not answer is asked about a lost prediction.
 UNREACHABLE = timedelta(minutes=15)
-# Longer values of an input (files) are not kept.
+# Longer values of an input (files) are kept as their hashes.
 LONG = 4000
+HASH = "sha256:"
 
 
 class Submitting(ClipRow):
@@ -223,17 +225,31 @@ class Submitting(ClipRow):
 
 
 def _short(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What was sent, without the files in it: enough to know it again."""
+    """What was sent, with the files in it as their hashes: enough to know it again."""
     return {
-        name: value
+        name: _hashed(value) if isinstance(value, str) and len(value) > LONG else value
         for name, value in given.items()
-        if not (isinstance(value, str) and len(value) > LONG)
     }
 
 
 def _has(listed: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
-    """Whether a listed input is the one that was sent; a provider may add its defaults."""
-    return all(listed.get(name) == value for name, value in sent.items())
+    """Whether a listed input is the one that was sent, as far as that can be told.
+
+    A provider may add its defaults, and list a file that went along as a URL of its own.
+    """
+    for name, value in sent.items():
+        theirs = listed.get(name)
+        if isinstance(theirs, str) and len(theirs) > LONG:
+            theirs = _hashed(theirs)
+        elif isinstance(value, str) and value.startswith(HASH) and isinstance(theirs, str):
+            continue
+        if theirs != value:
+            return False
+    return True
+
+
+def _hashed(value: str) -> str:
+    return HASH + hashlib.sha256(value.encode()).hexdigest()
 
 
 def _same_model(theirs: str | None, ours: str) -> bool:

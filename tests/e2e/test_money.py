@@ -1,5 +1,6 @@
 """The ways in which a prediction could be paid twice, or one that was paid be lost."""
 
+import base64
 import contextlib
 import sqlite3
 import time
@@ -13,7 +14,9 @@ from tests.e2e.conftest import Pair, free_port
 from tests.e2e.test_replicate import generate
 from tests.fakes.fal import FakeFal
 from tests.fakes.replicate import FakeReplicate
-from tests.running import Server, ended, until
+from tests.http.conftest import upload
+from tests.media import samples
+from tests.running import Server, ended, running, until
 
 
 def predicted(client: httpx.Client, job_id: str) -> str:
@@ -256,3 +259,24 @@ def test_a_job_of_one_clip_serves_it_as_combined_whatever_was_asked(pair: Pair) 
         two = ended(client, generate(client, {"prompt": "two a"}, {"prompt": "two b"}))
         assert two["url"] is None
         assert client.get(f"/api/v3/videos/{two['id']}/combined").status_code == 404
+
+
+def test_files_that_go_along_tell_lost_clips_apart(tmp_path: Path, fake: FakeReplicate) -> None:
+    """No public URL: equal prompts, other images in the request, both answers lost."""
+    settings = {
+        "REPLICATE_API_TOKEN": fake.token,
+        "REPLICATE_BASE_URL": fake.url,
+        "REELBASE_ALLOW_PRIVATE_URLS": fake.media_url.removeprefix("http://"),
+        "REELBASE_SUBMISSION_GRACE": "2",
+    }
+    fake.fault("create", drop=True, made=True, times=2)
+    with running(tmp_path / "data", **settings) as server, server.client() as client:
+        images = [upload(client, samples.jpeg(320, size), f"{size}.jpg") for size in (180, 240)]
+        clips = [{"prompt": "same", "image_asset_id": image["id"]} for image in images]
+        job = ended(client, generate(client, *clips))
+        assert job["stored"], job
+        sent = [fake.made[clip["prediction_id"]].input["image"] for clip in job["clips"]]
+        for uri, image in zip(sent, images, strict=True):
+            data = client.get(f"/api/v3/assets/{image['id']}/data").content
+            assert uri == f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+    assert fake.creates_by_prompt() == {"same": 2}
