@@ -40,32 +40,24 @@ def create_generate(
     now: datetime,
     idempotency_key: str | None = None,
     request_hash: str | None = None,
-    notes: Sequence[str] = (),
     webhook_url: str | None = None,
     webhook_changes: bool = False,
 ) -> str:
     """A queued job and its clips; the job's id."""
-    job_id = new_id("job")
-    conn.execute(
-        insert(job).values(
-            id=job_id,
-            user_id=user_id,
-            project_id=project_id,
-            scene_id=scene_id,
-            kind="generate",
-            status="queued",
-            provider=provider,
-            model=model,
-            combine=combine,
-            idempotency_key=idempotency_key,
-            request_hash=request_hash,
-            cancel_requested=False,
-            notes=list(notes),
-            attempts=0,
-            webhook_url=webhook_url,
-            webhook_changes=webhook_changes,
-            created_at=now,
-        )
+    job_id = _insert(
+        conn,
+        user_id=user_id,
+        project_id=project_id,
+        scene_id=scene_id,
+        kind="generate",
+        provider=provider,
+        model=model,
+        combine=combine,
+        idempotency_key=idempotency_key,
+        request_hash=request_hash,
+        webhook_url=webhook_url,
+        webhook_changes=webhook_changes,
+        created_at=now,
     )
     conn.execute(
         insert(clip),
@@ -106,28 +98,34 @@ def create_download(
     now: datetime,
 ) -> str:
     """A queued job that fetches a URL; its id."""
-    job_id = new_id("job")
-    conn.execute(
-        insert(job).values(
-            id=job_id,
-            user_id=user_id,
-            project_id=project_id,
-            scene_id=scene_id,
-            kind="download",
-            status="queued",
-            combine=False,
-            cancel_requested=False,
-            url=url,
-            filename=filename,
-            reference=reference,
-            progress=0.0,
-            attempts=0,
-            webhook_changes=False,
-            created_at=now,
-        )
+    job_id = _insert(
+        conn,
+        user_id=user_id,
+        project_id=project_id,
+        scene_id=scene_id,
+        kind="download",
+        url=url,
+        filename=filename,
+        reference=reference,
+        progress=0.0,
+        created_at=now,
     )
     events.job_changed(conn, job_id)
     return job_id
+
+
+def _insert(conn: Connection, **values: Any) -> str:
+    defaults = {
+        "id": new_id("job"),
+        "status": "queued",
+        "combine": False,
+        "cancel_requested": False,
+        "attempts": 0,
+        "webhook_changes": False,
+    }
+    row = defaults | values
+    conn.execute(insert(job).values(**row))
+    return str(row["id"])
 
 
 def active_downloads(
