@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import pytest
 
 T = TypeVar("T")
 KEY = "sk_bootstrap_key_of_the_tests"
@@ -111,6 +112,16 @@ def running(folder: Path, *prefix: str, **environment: str) -> Iterator[Server]:
         yield server
     finally:
         server.kill()
+
+
+def small_disk(folder: Path, size: int) -> list[str]:
+    """A command to run a server under, with a file system of `size` MiB at its folder."""
+    unshared = ["unshare", "--map-root-user", "--mount"]
+    if subprocess.run([*unshared, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("needs user namespaces to mount a small file system")
+    folder.mkdir()
+    mount = f'mount -t tmpfs -o size={size}m tmpfs "{folder}" && exec "$@"'
+    return [*unshared, "sh", "-c", mount, "sh"]
 
 
 def until(

@@ -38,8 +38,12 @@ class Volume:
         return Space(total=usage.total, free=usage.free)
 
     def has_room(self, size: int = 0) -> bool:
-        """Whether `size` more bytes leave enough free."""
-        return self.space().free - size >= self._min_free
+        """Whether `size` more bytes leave enough free.
+
+        What a reserve that was given up has freed is not for them: it is there for deleting.
+        """
+        owed = 0 if self._reserve.exists() else self._reserve_size
+        return self.space().free - size - owed >= self._min_free
 
     def check(self, size: int = 0) -> None:
         """Raise StorageFull when `size` more bytes do not fit."""
@@ -59,7 +63,7 @@ class Volume:
 
     def keep(self) -> None:
         """Make the reserve (again), if there is room for it beside what must stay free."""
-        if self._reserve.exists() or not self.has_room(self._reserve_size):
+        if self._reserve.exists() or not self.has_room():
             return
         partial = self._reserve.with_suffix(".partial")
         try:

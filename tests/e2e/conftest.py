@@ -21,7 +21,7 @@ def free_port() -> int:
 class Pair:
     """The server, set up for the fake; it may be killed and started again."""
 
-    def __init__(self, folder: Path, fake: FakeReplicate, **environment: str) -> None:
+    def __init__(self, folder: Path, fake: FakeReplicate, *prefix: str, **environment: str) -> None:
         self.fake = fake
         self.port = free_port()
         settings = {
@@ -31,7 +31,7 @@ class Pair:
             "REELBASE_ALLOW_PRIVATE_URLS": fake.media_url.removeprefix("http://"),
             "REELBASE_SUBMISSION_GRACE": "1",
         }
-        self.server = Server(folder, **(settings | environment))
+        self.server = Server(folder, *prefix, **(settings | environment))
         self.start()
 
     def start(self) -> None:

@@ -9,10 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.http.conftest import code, upload
-from tests.running import KEY, ROOT, Server, ended, running, until
+from tests.running import KEY, ROOT, Server, ended, running, small_disk, until
 
 MIB = 1024 * 1024
 
@@ -173,15 +171,10 @@ def on_a_terminal(folder: Path) -> str:
 
 def test_a_full_disk_is_507_and_is_got_over_without_a_restart(tmp_path: Path) -> None:
     """A real full file system: nothing half-written, reading goes on, deleting makes room."""
-    unshared = ["unshare", "--map-root-user", "--mount"]
-    if subprocess.run([*unshared, "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("needs user namespaces to mount a small file system")
     folder = tmp_path / "small"
-    folder.mkdir()
-    mount = f'mount -t tmpfs -o size=100m tmpfs "{folder}" && exec "$@"'
     settings = {"REELBASE_MIN_FREE_BYTES": "0"}
     with (
-        running(folder, *unshared, "sh", "-c", mount, "sh", **settings) as server,
+        running(folder, *small_disk(folder, 100), **settings) as server,
         server.client() as client,
     ):
         kept = []

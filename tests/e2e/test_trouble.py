@@ -1,5 +1,7 @@
 """Everything that goes wrong around a provider: one prediction, one asset, the truth shown."""
 
+import contextlib
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from tests.e2e.test_replicate import MODEL, generate
 from tests.fakes.replicate import FakeReplicate
 from tests.http.conftest import code, new_user, upload
 from tests.media import samples
-from tests.running import ended, until
+from tests.running import ended, small_disk, until
 
 
 @pytest.fixture
@@ -378,3 +380,52 @@ def test_fail_and_forget_for_those_who_want_it(tmp_path: Path, fake: FakeReplica
             assert job["outputs"] == []
     finally:
         pair.server.kill()
+
+
+def test_a_full_disk_keeps_what_was_paid_for(tmp_path: Path, fake: FakeReplicate) -> None:
+    """It fills up while a prediction runs: `disk_full`, playing from the provider, saved later."""
+    folder = tmp_path / "small"
+    fake.clip_options = {"padding": 40_000_000}
+    pair = Pair(folder, fake, *small_disk(folder, 100), REELBASE_SAVE_RETRY_SECONDS="1")
+    fake.hold("paid")
+    try:
+        with pair.server.client() as client:
+            job_id = generate(client, {"prompt": "paid"})
+            until(lambda: fake.creates_by_prompt() == {"paid": 1})
+            kept = []
+            for number in range(30):
+                data = bytes([number]) * 6_000_000
+                answer = client.post("/api/v3/assets", content=data)
+                if answer.status_code == 507:
+                    break
+                kept.append(answer.json()["id"])
+            assert answer.status_code == 507
+            fake.release("paid")
+            job = ended(client, job_id, timeout=40)
+            assert (job["status"], job["stored"]) == ("completed", False), job
+            assert job["outputs"][0]["storage_error"]["type"] == "disk_full"
+            assert job["outputs"][0]["storage_state"] == "url_only"
+            for asset_id in kept:
+                client.delete(f"/api/v3/assets/{asset_id}").raise_for_status()
+            asset_in(client, job["outputs"][0]["id"], "stored")
+    finally:
+        pair.server.kill()
+    assert fake.creates_by_prompt() == {"paid": 1}
+
+
+def test_a_locked_database_is_waited_out(pair: Pair) -> None:
+    """Another process holds the file for longer than a write waits: nothing is asked twice."""
+    with pair.server.client() as client:
+        pair.fake.hold("locked")
+        job_id = generate(client, {"prompt": "locked"})
+        until(lambda: client.get(f"/api/v3/jobs/{job_id}").json()["clips"][0]["prediction_id"])
+        database = pair.server.folder / "reelbase.db"
+        with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            pair.fake.release("locked")
+            time.sleep(17)
+            other.execute("ROLLBACK")
+        job = ended(client, job_id, timeout=40)
+        assert job["status"] == "completed", job
+        asset_in(client, job["outputs"][0]["id"], "stored")
+    assert pair.fake.creates_by_prompt() == {"locked": 1}
