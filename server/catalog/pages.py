@@ -12,8 +12,6 @@ from sqlalchemy.sql import literal
 
 from server.errors import Invalid
 
-MAX_LIMIT = 200
-
 
 @dataclass(frozen=True)
 class Page:

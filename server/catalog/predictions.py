@@ -33,7 +33,7 @@ def own(
             jobs.change_clip(conn, clip_id, handles=dict(handles))
         return True
     of = jobs.get(conn, row.job_id)
-    if of is None or row.prediction_id is not None or prediction_id in owned(conn, of.provider):
+    if of is None or row.prediction_id is not None or _taken(conn, of.provider, prediction_id):
         return False
     conn.execute(
         insert(prediction).values(
@@ -57,6 +57,13 @@ def own(
         error_message=None if status == "processing" else row.error_message,
     )
     return True
+
+
+def _taken(conn: Connection, provider: str, prediction_id: str) -> bool:
+    query = select(prediction.c.id).where(
+        prediction.c.provider == provider, prediction.c.prediction_id == prediction_id
+    )
+    return conn.execute(query).first() is not None
 
 
 def owned(conn: Connection, provider: str) -> set[str]:

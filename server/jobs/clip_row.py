@@ -104,12 +104,11 @@ class ClipRow:
         with contextlib.suppress(StorageFull):
             await self._db.write_pending(jobs.change_clip, self._id, **values)
 
-    async def _fail(self, code: str, message: str, *, ended: bool, **values: Any) -> None:
+    async def _fail(self, code: str, message: str, *, ended: bool) -> None:
         log.warning("clip failed", clip=self._id, code=code)
         await self._set(
             status="failed",
             prediction_ended=ended,
             error_code=code,
             error_message=message,
-            **values,
         )
