@@ -1,10 +1,11 @@
 """`reelbase ingest`: orders downloads by rows, beside the server that carries them out."""
 
 import asyncio
+import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from sqlalchemy import Connection, Engine, Row
 from server.blobs.locks import is_alive
 from server.blobs.volume import Volume
 from server.catalog import jobs, users
+from server.commands.options import as_json, data_dir
 from server.db import reading_engine
 from server.egress import Guard, parse_allowed
 from server.errors import NotFound, ReelbaseError, Unavailable
 from server.library import downloads
 from server.migrate import open_existing
-from server.settings import Settings
+from server.settings import Settings, load
 
 # Seconds between looks at the rows.
 LOOK = 0.3
@@ -37,6 +39,33 @@ class Outcome:
     asset_id: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+
+
+@click.command()
+@click.argument("urls", nargs=-1, required=True, metavar="URL...")
+@click.option("--user", help="Name or id of whose it becomes. Default: the first admin.")
+@click.option("--project", help="Id of the project. Default: the user's default project.")
+@as_json
+@data_dir
+@click.pass_context
+def ingest(
+    ctx: click.Context,
+    urls: tuple[str, ...],
+    user: str | None,
+    project: str | None,
+    as_json: bool,
+    data_dir: Path | None,
+) -> None:
+    """Have the running server fetch URLs, wait, and print the ids of the assets."""
+    settings = load(data_dir=data_dir)
+    outcomes = run(settings, urls, user=user, project=project)
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in outcomes], indent=2))
+    else:
+        for one in outcomes:
+            if one.status == "completed":
+                click.echo(one.asset_id)
+    ctx.exit(0 if all(one.status == "completed" for one in outcomes) else 1)
 
 
 def run(

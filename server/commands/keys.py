@@ -1,0 +1,108 @@
+"""`reelbase keys`: make, list and revoke API keys, beside the server or without it."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from server.catalog import keys, users
+from server.commands.options import as_json, data_dir, engine_of, iso, user_named
+from server.errors import Invalid, NotFound
+from server.settings import load
+
+
+@click.group("keys")
+def group() -> None:
+    """API keys. Works while the server runs."""
+
+
+@group.command("create")
+@click.option("--user", help="Name or id of the user; made if new. Default: the first admin.")
+@click.option("--name", default="key", show_default=True, help="What the key is for.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(keys.SCOPES),
+    default=("read", "write", "generate"),
+    show_default=True,
+)
+@click.option("--expires-in-days", type=click.IntRange(min=1), help="Default: never.")
+@as_json
+@data_dir
+def keys_create(
+    user: str | None,
+    name: str,
+    scopes: tuple[str, ...],
+    expires_in_days: int | None,
+    as_json: bool,
+    data_dir: Path | None,
+) -> None:
+    """Make a key and print it, this once."""
+    now = datetime.now(UTC)
+    expires_at = now + timedelta(days=expires_in_days) if expires_in_days else None
+    engine = engine_of(load(data_dir=data_dir))
+    with engine.begin() as conn:
+        if user is None:
+            admin = users.first_admin(conn)
+            if admin is None:
+                raise Invalid("There is no user yet: name one with --user.")
+            user_id = str(admin.id)
+        else:
+            found = users.find(conn, user)
+            user_id = (
+                str(found.id)
+                if found is not None
+                else users.create(conn, user, is_admin="admin" in scopes, now=now)
+            )
+        key_id, key = keys.create(
+            conn, user_id, name, scopes=scopes, now=now, expires_at=expires_at
+        )
+    if as_json:
+        click.echo(json.dumps({"id": key_id, "user_id": user_id, "key": key}))
+    else:
+        click.echo(key)
+        click.echo(f"Key {key_id} of user {user_id}; it is not shown again.", err=True)
+
+
+@group.command("list")
+@click.option("--user", help="Name or id of the user. Default: everybody.")
+@as_json
+@data_dir
+def keys_list(user: str | None, as_json: bool, data_dir: Path | None) -> None:
+    """List keys; the keys themselves are not kept."""
+    engine = engine_of(load(data_dir=data_dir))
+    with engine.connect() as conn:
+        rows = keys.list_keys(conn, None if user is None else user_named(conn, user))
+    if as_json:
+        click.echo(json.dumps([_key(row) for row in rows], indent=2))
+        return
+    for row in rows:
+        state = "revoked" if row.revoked_at else "good"
+        used = f"{row.last_used_at:%Y-%m-%d %H:%M}" if row.last_used_at else "never used"
+        click.echo(
+            f"{row.id}  {state:7}  {row.hint}  {row.user_id}  {','.join(row.scopes)}  "
+            f"{used}  {row.name}"
+        )
+
+
+@group.command("revoke")
+@click.argument("key_id")
+@data_dir
+def keys_revoke(key_id: str, data_dir: Path | None) -> None:
+    """Make a key worth nothing, from the next request on."""
+    engine = engine_of(load(data_dir=data_dir))
+    with engine.begin() as conn:
+        if keys.get(conn, key_id) is None:
+            raise NotFound(f"There is no key {key_id}.")
+        done = keys.revoke(conn, key_id, datetime.now(UTC))
+    click.echo("Revoked." if done else "It was revoked before.", err=True)
+
+
+def _key(row: Any) -> dict[str, Any]:
+    names = ("id", "user_id", "name", "hint", "scopes")
+    times = ("created_at", "expires_at", "revoked_at", "last_used_at")
+    shown = {name: getattr(row, name) for name in names}
+    return shown | {name: iso(getattr(row, name)) for name in times}

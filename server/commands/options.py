@@ -1,0 +1,37 @@
+"""What several commands take and need: options, the database, times as they are printed."""
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+from sqlalchemy import Connection, Engine
+
+from server.catalog import users
+from server.errors import NotFound
+from server.migrate import open_existing
+from server.settings import Settings
+
+data_dir = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The data folder (REELBASE_DATA_DIR; ./data).",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def engine_of(settings: Settings) -> Engine:
+    """The database of a data folder that a server has prepared. Raises SchemaError."""
+    return open_existing(settings.database)
+
+
+def user_named(conn: Connection, user: str | None) -> str:
+    """The id of the user of that name or id; of the first admin for None. Raises NotFound."""
+    found = users.first_admin(conn) if user is None else users.find(conn, user)
+    if found is None:
+        raise NotFound(f"There is no user '{user}'." if user else "There is no user yet.")
+    return str(found.id)
+
+
+def iso(moment: datetime | None) -> str | None:
+    """A moment as JSON has it."""
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
