@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Coroutine
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -31,9 +32,13 @@ from server.http import (
     jobs,
     page,
     problems,
+    projects,
     spending,
     system,
     tokens,
+    trash,
+    usage,
+    users,
     videos,
     webhooks,
 )
@@ -49,6 +54,8 @@ from server.ingest.ytdlp import YtDlp
 from server.jobs.context import Downloads, Work
 from server.jobs.loop import Loop
 from server.library import collect
+from server.library.backup import state as backup_state
+from server.library.backup.schedule import Schedule
 from server.media import Media, sniff
 from server.providers.base import Provider
 from server.providers.fal import Fal
@@ -109,11 +116,13 @@ def create_app(
         save_retry=settings.save_retry_seconds,
         keep_unsaved=settings.keep_unsaved,
         max_output_bytes=settings.max_upload_bytes,
+        trash=timedelta(days=settings.trash_days),
         concurrency=settings.provider_concurrency,
     )
     loop = Loop(work)
     gate = Gate(database, signer, _now)
     metrics = Metrics()
+    metrics.last_backup.set_function(lambda: backup_state.last_success(settings.data_dir))
     pulse = Pulse(database, stopping)
     services = Services(
         database=database,
@@ -135,6 +144,7 @@ def create_app(
         max_upload_bytes=settings.max_upload_bytes,
         max_active_predictions=settings.max_active_predictions,
         daily_predictions=settings.daily_predictions,
+        trash=timedelta(days=settings.trash_days),
     )
 
     @contextlib.asynccontextmanager
@@ -146,7 +156,9 @@ def create_app(
         volume.keep()
         if lacks := downloads.ytdlp.missing():
             log.warning("not everything that downloads want is here", missing="; ".join(lacks))
-        running = (loop.run(), access_log.run(), pulse.run())
+        running = [loop.run(), access_log.run(), pulse.run()]
+        if settings.backup_target and settings.backup_every:
+            running.append(_backups(settings, settings.backup_target, settings.backup_every))
         tasks = [asyncio.create_task(one) for one in running]
         try:
             yield
@@ -172,6 +184,9 @@ def create_app(
     application = Litestar(
         route_handlers=[
             assets.router,
+            trash.router,
+            projects.router,
+            usage.router,
             tokens.router,
             jobs.router,
             events.router,
@@ -181,6 +196,7 @@ def create_app(
             videos.videos,
             *videos.storage,
             identity.router,
+            users.router,
             system.router,
             page.router(settings.media_hosts),
         ],
@@ -266,6 +282,11 @@ def _downloads(settings: Settings, folder: Path) -> Downloads:
         retry=settings.download_retry_seconds,
         at_once=settings.downloads,
     )
+
+
+def _backups(settings: Settings, target: str, every: float) -> Coroutine[Any, Any, None]:
+    """The server's own backups."""
+    return Schedule(settings.data_dir, target, every=every, rate=settings.backup_rate).run()
 
 
 def _base(settings: Settings, provider: Provider, own_url: str) -> str | None:

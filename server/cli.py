@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from server import logs
-from server.commands import ingest, keys
+from server.commands import backup, ingest, keys, verify
 from server.commands.options import data_dir
 from server.errors import ReelbaseError
 from server.serve import serve as run_server
@@ -43,3 +43,7 @@ def serve(host: str, port: int, data_dir: Path | None) -> None:
 
 main.add_command(keys.group)
 main.add_command(ingest.ingest)
+main.add_command(backup.backup)
+main.add_command(backup.backups)
+main.add_command(backup.restore_)
+main.add_command(verify.verify)

@@ -9,6 +9,7 @@ loop's. A cancelled caller does not tear its transaction: it runs to its end.
 import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -292,6 +293,23 @@ class Database:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # retrieved: a cancelled caller no longer asks for it
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Bytes of the database file; `free_bytes` of them are pages that hold nothing."""
+
+    file_bytes: int
+    free_bytes: int
+
+
+def layout(conn: Connection) -> Layout:
+    """How the database file is filled."""
+    size, pages, free = (
+        int(conn.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+        for name in ("page_size", "page_count", "freelist_count")
+    )
+    return Layout(size * pages, size * free)
 
 
 class Changes:

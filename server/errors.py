@@ -126,6 +126,13 @@ class StorageFull(ReelbaseError):
     code = "storage_full"
 
 
+class QuotaExceeded(ReelbaseError):
+    """The user may not have more; the volume itself may have room (RFC 4331 section 6: 507)."""
+
+    status = 507
+    code = "quota_exceeded"
+
+
 class TooMany(ReelbaseError):
     """A limit that protects from a runaway script."""
 

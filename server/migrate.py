@@ -60,6 +60,17 @@ def open_existing(path: Path) -> Engine:
     return engine
 
 
+def check_known(revision: str | None, path: Path) -> str:
+    """The revision of a database, if this version can bring it up to date. Raises SchemaError."""
+    if revision is None:
+        raise SchemaError(f"{path} is not a database of this software.")
+    if revision not in _known():
+        raise SchemaError(
+            f"{path} was written by a newer version (schema {revision}): that version is needed."
+        )
+    return revision
+
+
 def _current(engine: Engine) -> str | None:
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()

@@ -21,6 +21,7 @@ from server.blobs.locks import Locked, LockFile
 from server.catalog import keys, users
 from server.egress import authority
 from server.errors import ReelbaseError
+from server.library.backup.target import open_target
 from server.migrate import migrate, open_existing
 from server.settings import Settings, write_private
 
@@ -41,6 +42,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
     # Everything that is private lies in these files.
     os.umask(0o077)
     _check_volume(settings)
+    _check_backups(settings)
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -127,6 +129,14 @@ def _locks(folder: Path) -> Iterator[str]:
         stack.enter_context(lock)
         stack.callback(lock.path.unlink, missing_ok=True)
         yield writer
+
+
+def _check_backups(settings: Settings) -> None:
+    """A backup that is never made is worse than none: one relies on it."""
+    if settings.backup_every and not settings.backup_target:
+        raise StartError("REELBASE_BACKUP_EVERY is set, but not where to: REELBASE_BACKUP_TARGET.")
+    if settings.backup_target:
+        open_target(settings.backup_target)
 
 
 @contextlib.contextmanager

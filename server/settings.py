@@ -3,13 +3,25 @@
 import os
 import secrets
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server.errors import Invalid
 
 SECRET_FILE = "secret-key"  # noqa: S105
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _seconds(value: object) -> object:
+    """A time with its unit, such as `90s`, `30m`, `1h`, `1d`, in seconds."""
+    if isinstance(value, str) and value[-1:] in _UNITS:
+        try:
+            return float(value[:-1]) * _UNITS[value[-1]]
+        except ValueError:
+            raise ValueError("a number and a unit are wanted, as in 30m, 1h or 1d") from None
+    return value
 
 
 class Settings(BaseSettings):
@@ -26,6 +38,7 @@ class Settings(BaseSettings):
     cors_origins: str = ""
     allow_private_urls: str = ""
     min_free_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
+    trash_days: float = Field(default=7.0, ge=0)
     max_upload_bytes: int = Field(default=100 * 1024**3, gt=0)
     provider_concurrency: int = Field(default=8, gt=0)
     max_active_predictions: int = Field(default=100, gt=0)
@@ -44,6 +57,10 @@ class Settings(BaseSettings):
     cookies_file: Path | None = None
     shutdown_seconds: float = Field(default=20.0, gt=0)
     media_hosts: str = "replicate.delivery *.replicate.delivery fal.media *.fal.media"
+    backup_target: str | None = None
+    backup_every: Annotated[float | None, BeforeValidator(_seconds)] = Field(default=None, gt=0)
+    backup_keep: int = Field(default=14, ge=1)
+    backup_rate: float = Field(default=10.0, gt=0)
     log_format: str = Field(default="auto", pattern="^(auto|json|text)$")
 
     replicate_api_token: str | None = Field(

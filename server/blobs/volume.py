@@ -28,7 +28,7 @@ class Volume:
 
     def __init__(self, folder: Path, *, min_free: int, reserve: int = RESERVE) -> None:
         self._folder = folder
-        self._min_free = min_free
+        self.min_free = min_free
         self._reserve = folder / "reserve"
         self._reserve_size = reserve
 
@@ -43,14 +43,15 @@ class Volume:
         What a reserve that was given up has freed is not for them: it is there for deleting.
         """
         owed = 0 if self._reserve.exists() else self._reserve_size
-        return self.space().free - size - owed >= self._min_free
+        return self.space().free - size - owed >= self.min_free
 
     def check(self, size: int = 0) -> None:
         """Raise StorageFull when `size` more bytes do not fit."""
         if not self.has_room(size):
             raise StorageFull(
                 "The volume is nearly full: nothing more is taken in until something is deleted "
-                "or the volume is extended. What is stored goes on being served."
+                "for good (the trash takes room, too) or the volume is extended. What is stored "
+                "goes on being served."
             )
 
     def release(self) -> bool:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, or_, select, update
 
 from server.blobs import rows as blob_rows
 from server.blobs.store import Sealed
-from server.catalog import access, events, names, pages
+from server.catalog import access, aliases, events, names, pages
 from server.catalog.ids import new_id
-from server.catalog.tables import asset, job
+from server.catalog.tables import asset, in_trash, job, project, scene
 
 # What the poster of an asset is called in a query.
 _poster = asset.alias("poster")
@@ -52,6 +52,7 @@ class Served:
     stored_at: datetime | None
     source_url: str | None
     source_expires_at: datetime | None
+    expires_at: datetime | None
 
 
 def insert_asset(
@@ -79,9 +80,17 @@ def insert_asset(
         filename=filename,
     )
     asset_id = new_id("as")
+    # What was on its way when its place went to the trash goes there, too.
+    place = scene if scene_id else project
+    trash = select(place.c.deleted_at, place.c.purge_at).where(
+        place.c.id == (scene_id or project_id)
+    )
+    deleted_at, purge_at = conn.execute(trash).one()
     conn.execute(
         insert(asset).values(
             id=asset_id,
+            deleted_at=deleted_at,
+            purge_at=purge_at,
             user_id=user_id,
             project_id=project_id,
             scene_id=scene_id,
@@ -126,9 +135,21 @@ def attach_blob(
     events.asset_changed(conn, asset_id)
 
 
-def get(conn: Connection, asset_id: str) -> Row[Any] | None:
-    """An asset's row, with `poster_id`."""
-    return conn.execute(_rows().where(asset.c.id == asset_id)).first()
+def get(conn: Connection, asset_id: str, *, trashed: bool = False) -> Row[Any] | None:
+    """An asset's row, with `poster_id`; of one in the trash only when that is asked for."""
+    there: ColumnElement[bool] = asset.c.deleted_at.is_(None)
+    if trashed:
+        there = or_(there, in_trash(asset))
+    return conn.execute(_rows().where(asset.c.id == asset_id, there)).first()
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A page of a list, and how many match its filters of how many there are."""
+
+    page: pages.Page
+    matching: int
+    everything: int
 
 
 def list_assets(
@@ -137,29 +158,40 @@ def list_assets(
     user_id: str,
     filters: Mapping[str, str],
     q: str | None,
+    trashed: bool,
     cursor: str | None,
     limit: int,
-) -> pages.Page:
-    """A user's assets, newest first. Posters show only when their role is asked for."""
-    query = _rows().where(asset.c.user_id == user_id)
-    for name, value in filters.items():
-        query = query.where(asset.c[name] == value)
+) -> Listed:
+    """A user's assets, newest first; or those in the trash.
+
+    Posters show only when their role is asked for.
+    """
+    mine = [
+        asset.c.user_id == user_id,
+        in_trash(asset) if trashed else asset.c.deleted_at.is_(None),
+    ]
     if "role" not in filters:
-        query = query.where(asset.c.role != "poster")
+        mine.append(asset.c.role != "poster")
+    wanted = [asset.c[name] == value for name, value in filters.items()]
     if q:
         pattern = "%" + q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        query = query.where(
+        wanted.append(
             or_(
                 asset.c.filename.ilike(pattern, escape="\\"),
                 asset.c.prompt.ilike(pattern, escape="\\"),
             )
         )
-    return pages.fetch(conn, query, asset, cursor=cursor, limit=limit)
+    page = pages.fetch(conn, _rows().where(*mine, *wanted), asset, cursor=cursor, limit=limit)
+    count = select(func.count()).select_from(asset).where(*mine)
+    everything = int(conn.execute(count).scalar_one())
+    matching = int(conn.execute(count.where(*wanted)).scalar_one()) if wanted else everything
+    return Listed(page, matching, everything)
 
 
 def of_job(conn: Connection, job_ids: list[str]) -> list[Row[Any]]:
     """The assets that these jobs made, oldest first."""
     query = _rows().where(asset.c.job_id.in_(job_ids), asset.c.role != "poster")
+    query = query.where(asset.c.deleted_at.is_(None))
     return list(conn.execute(query.order_by(asset.c.created_at, asset.c.id)))
 
 
@@ -182,12 +214,21 @@ def served(conn: Connection, asset_id: str) -> Served | None:
         stored_at=row.stored_at,
         source_url=row.source_url,
         source_expires_at=row.source_expires_at,
+        expires_at=row.expires_at,
     )
 
 
-def id_of_key(conn: Connection, key: str) -> str | None:
-    """The asset that is filed under a storage key."""
-    return conn.execute(select(asset.c.id).where(asset.c.storage_key == key)).scalar()
+def named(conn: Connection, asset_id: str, asker: aliases.Asker) -> str:
+    """The id of an asset by its id, or by its id in a former installation."""
+    if get(conn, asset_id, trashed=True) is not None:
+        return asset_id
+    return aliases.find(conn, aliases.ASSET, asset_id, asker) or asset_id
+
+
+def id_of_key(conn: Connection, key: str, asker: aliases.Asker) -> str | None:
+    """The asset that is, or was, filed under a storage key."""
+    query = select(asset.c.id).where(asset.c.storage_key == key, asset.c.deleted_at.is_(None))
+    return conn.execute(query).scalar() or aliases.find(conn, aliases.KEY, key, asker)
 
 
 def change(conn: Connection, asset_id: str, /, **values: Any) -> None:
@@ -198,21 +239,69 @@ def change(conn: Connection, asset_id: str, /, **values: Any) -> None:
 
 
 def rename(conn: Connection, row: Row[Any], filename: str, *, kind: str | None = None) -> None:
-    """File an asset under another name, or kind. `filename` must be safe already."""
+    """Call an asset something else, or another kind. `filename` must be safe already."""
     kind = kind or row.kind
     # Only within a scene the kind is a part of the key.
     moves = row.scene_id is not None and kind != row.kind
-    if filename == row.filename and not moves:
+    if filename != row.filename or moves:
+        _file(conn, row, row.project_id, row.scene_id, kind, filename)
+
+
+def move(
+    conn: Connection,
+    row: Row[Any],
+    *,
+    project_id: str,
+    scene_id: str | None,
+    filename: str,
+    now: datetime,
+) -> None:
+    """File an asset elsewhere, or under another name; its old key goes on meaning it.
+
+    `filename` must be safe already, project and scene its owner's.
+    """
+    if (project_id, scene_id, filename) == (row.project_id, row.scene_id, row.filename):
         return
+    _file(conn, row, project_id, scene_id, row.kind, filename)
+    aliases.add(
+        conn,
+        user_id=row.user_id,
+        kind=aliases.KEY,
+        source=aliases.MOVED,
+        name=row.storage_key,
+        asset_id=row.id,
+        now=now,
+    )
+    for poster in conn.execute(select(asset).where(asset.c.poster_of == row.id)).all():
+        _file(conn, poster, project_id, scene_id, poster.kind, poster.filename)
+
+
+def _file(
+    conn: Connection,
+    row: Row[Any],
+    project_id: str,
+    scene_id: str | None,
+    kind: str,
+    filename: str,
+) -> None:
     key, filename = names.storage_key(
         conn,
         user_id=row.user_id,
-        project_id=row.project_id,
-        scene_id=row.scene_id,
+        project_id=project_id,
+        scene_id=scene_id,
         kind=kind,
         filename=filename,
+        asset_id=row.id,
     )
-    change(conn, row.id, filename=filename, storage_key=key)
+    aliases.drop(conn, aliases.KEY, key, row.id)
+    change(
+        conn,
+        row.id,
+        project_id=project_id,
+        scene_id=scene_id,
+        filename=filename,
+        storage_key=key,
+    )
 
 
 def delete(conn: Connection, asset_id: str) -> tuple[int, int]:
@@ -221,8 +310,8 @@ def delete(conn: Connection, asset_id: str) -> tuple[int, int]:
     The bytes are given back by the collector when no other asset has them.
     """
     mine = or_(asset.c.id == asset_id, asset.c.poster_of == asset_id)
-    for row in conn.execute(select(asset.c.id, asset.c.user_id).where(mine)).all():
-        events.asset_deleted(conn, row.user_id, row.id)
+    gone = conn.execute(select(asset.c.user_id, asset.c.id).where(mine)).all()
+    events.assets_deleted(conn, [(row.user_id, row.id) for row in gone])
     size = conn.execute(
         select(func.count(), func.coalesce(func.sum(asset.c.size), 0)).where(mine)
     ).one()
@@ -236,6 +325,7 @@ def to_process(conn: Connection, limit: int) -> list[Row[Any]]:
     query = (
         select(asset)
         .where(asset.c.processing_state == "waiting", asset.c.storage_state == "stored")
+        .where(asset.c.deleted_at.is_(None))
         .order_by(asset.c.created_at)
         .limit(limit)
     )
@@ -247,6 +337,7 @@ def to_save(conn: Connection, now: datetime, limit: int) -> list[str]:
     query = (
         select(asset.c.id)
         .where(asset.c.storage_state.in_(("url_only", "unsaved")), asset.c.next_save_at <= now)
+        .where(asset.c.deleted_at.is_(None))
         .order_by(asset.c.source_expires_at.is_(None), asset.c.source_expires_at)
         .limit(limit)
     )

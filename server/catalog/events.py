@@ -1,12 +1,12 @@
 """What has changed, for those who follow it. Recorded in the transaction that changes it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
-from server.catalog.tables import asset, change_event, clip, job
+from server.catalog.tables import asset, change_event, clip, job, project, scene
 
 # How long a client may have been away and still go on from where it was.
 KEPT = timedelta(days=1)
@@ -76,9 +76,33 @@ def asset_changed(conn: Connection, asset_id: str) -> None:
         _record(conn, row.user_id, "asset", data)
 
 
-def asset_deleted(conn: Connection, user_id: str, asset_id: str) -> None:
-    """An asset is gone."""
-    _record(conn, user_id, "asset", {"id": asset_id, "deleted": True})
+def assets_deleted(conn: Connection, gone: Sequence[tuple[str, str]]) -> None:
+    """Assets, each as (user, id), are gone or in the trash."""
+    if not gone:
+        return
+    now = datetime.now(UTC)
+    conn.execute(
+        insert(change_event),
+        [
+            {"user_id": user, "noun": "asset", "data": {"id": one, "deleted": True}, "at": now}
+            for user, one in gone
+        ],
+    )
+
+
+def project_changed(conn: Connection, project_id: str) -> None:
+    """A project is new, other than it was, or in the trash."""
+    row = conn.execute(select(project).where(project.c.id == project_id)).first()
+    if row is not None:
+        _record(conn, row.user_id, "project", _named(row))
+
+
+def scene_changed(conn: Connection, scene_id: str) -> None:
+    """A scene is new, other than it was, or in the trash."""
+    query = select(scene, project.c.user_id).join(project, project.c.id == scene.c.project_id)
+    row = conn.execute(query.where(scene.c.id == scene_id)).first()
+    if row is not None:
+        _record(conn, row.user_id, "scene", {**_named(row), "project_id": row.project_id})
 
 
 def after(conn: Connection, user_id: str, last: int, limit: int) -> list[Row[Any]]:
@@ -110,6 +134,11 @@ def forget_old(conn: Connection, now: datetime) -> None:
     conn.execute(
         delete(change_event).where(change_event.c.at < now - KEPT, change_event.c.id < newest)
     )
+
+
+def _named(row: Row[Any]) -> dict[str, Any]:
+    data = {"id": row.id, "name": row.name}
+    return data if row.deleted_at is None else {**data, "deleted": True}
 
 
 def _record(conn: Connection, user_id: str, noun: str, data: Mapping[str, Any]) -> None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from server.catalog import deliveries, events, pages
 from server.catalog.ids import new_id
-from server.catalog.tables import clip, job
+from server.catalog.tables import clip, job, project
 
 ACTIVE = ("queued", "processing", "storing")
 ENDED = ("completed", "failed", "canceled")
@@ -172,6 +172,7 @@ def retry(conn: Connection, row: Row[Any]) -> bool:
             error_code=None,
             error_message=None,
             ended_at=None,
+            dismissed_at=None,
         )
         return True
     return False
@@ -212,18 +213,29 @@ def by_idempotency_key(conn: Connection, user_id: str, key: str) -> Row[Any] | N
     return conn.execute(query).first()
 
 
+def in_sight(conn: Connection, job_id: str) -> Row[Any] | None:
+    """A job's row, unless its project is in the trash."""
+    return conn.execute(_in_sight().where(job.c.id == job_id)).first()
+
+
 def list_jobs(
     conn: Connection,
     *,
     user_id: str,
     filters: Mapping[str, str],
+    active: bool | None,
+    dismissed: bool | None,
     cursor: str | None,
     limit: int,
 ) -> pages.Page:
     """A user's jobs, newest first."""
-    query = select(job).where(job.c.user_id == user_id)
+    query = _in_sight().where(job.c.user_id == user_id)
     for name, value in filters.items():
         query = query.where(job.c[name] == value)
+    if active is not None:
+        query = query.where(job.c.status.in_(ACTIVE if active else ENDED))
+    if dismissed is not None:
+        query = query.where(job.c.dismissed_at.is_not(None) == dismissed)
     return pages.fetch(conn, query, job, cursor=cursor, limit=limit)
 
 
@@ -303,4 +315,12 @@ def start_over(conn: Connection, row: Row[Any]) -> None:
         nonce=None,
         error_code=None,
         error_message=None,
+    )
+
+
+def _in_sight() -> Select[Any]:
+    return (
+        select(job)
+        .join(project, project.c.id == job.c.project_id)
+        .where(project.c.deleted_at.is_(None))
     )

@@ -166,7 +166,9 @@ def set_used(conn: Connection, used: dict[str, datetime]) -> None:
 
 
 def _principals() -> Select[Any]:
-    return select(api_key, user.c.is_admin).join(user, user.c.id == api_key.c.user_id)
+    """Keys with their users; a user in the trash is nobody."""
+    query = select(api_key, user.c.is_admin).join(user, user.c.id == api_key.c.user_id)
+    return query.where(user.c.deleted_at.is_(None))
 
 
 def _principal(

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from sqlalchemy import Connection, select
 
-from server.catalog.tables import asset
+from server.catalog.tables import alias, asset
 
 MAX_BYTES = 180
 # Separators, what shells and Windows give a meaning to, and what has no shape at all.
@@ -49,18 +49,25 @@ def storage_key(
     scene_id: str | None,
     kind: str,
     filename: str,
+    asset_id: str | None = None,
 ) -> tuple[str, str]:
-    """A free key for a file, and the file name in it: a second `a.mp4` becomes `a-2.mp4`."""
+    """A free key for a file, and the file name in it: a second `a.mp4` becomes `a-2.mp4`.
+
+    A key that an asset has left behind still means it, so only `asset_id` itself may have it.
+    """
     folder = f"users/{user_id}/projects/{project_id}/" + (
         f"scenes/{scene_id}/{kind}" if scene_id else "output"
     )
     stem, dot, suffix = filename.rpartition(".")
     name, number = filename, 1
-    while _taken(conn, f"{folder}/{name}"):
+    while _taken(conn, f"{folder}/{name}", asset_id):
         number += 1
         name = f"{stem}-{number}{dot}{suffix}"
     return f"{folder}/{name}", name
 
 
-def _taken(conn: Connection, key: str) -> bool:
-    return conn.execute(select(asset.c.id).where(asset.c.storage_key == key)).first() is not None
+def _taken(conn: Connection, key: str, asset_id: str | None) -> bool:
+    here = select(asset.c.id).where(asset.c.storage_key == key)
+    before = select(alias.c.asset_id).where(alias.c.kind == "key", alias.c.name == key)
+    holders = {*conn.execute(here).scalars(), *conn.execute(before).scalars()}
+    return bool(holders - {asset_id})

@@ -5,6 +5,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Float,
     ForeignKey,
     Index,
@@ -12,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    and_,
 )
 
 from server.blobs.rows import blob as blob
@@ -35,7 +37,13 @@ user = Table(
     Column("is_admin", Boolean, nullable=False),
     # Signs what is posted to the user's webhooks (Standard Webhooks, `whsec_…`).
     Column("webhook_secret", String, nullable=False),
+    # Quotas; null is no limit.
+    Column("max_assets", BigInteger),
+    Column("max_bytes", BigInteger),
     Column("created_at", UtcDateTime, nullable=False),
+    # In the trash since, and gone for good from; both null outside it.
+    Column("deleted_at", UtcDateTime),
+    Column("purge_at", UtcDateTime),
 )
 
 api_key = Table(
@@ -80,6 +88,9 @@ project = Table(
     Column("name", String, nullable=False),
     Column("is_default", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    # In the trash since, and gone for good from; both null outside it.
+    Column("deleted_at", UtcDateTime),
+    Column("purge_at", UtcDateTime),
 )
 
 scene = Table(
@@ -88,7 +99,22 @@ scene = Table(
     Column("id", String, primary_key=True),
     Column("project_id", ForeignKey("project.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("name", String, nullable=False),
+    # Its place in the storyboard, from 0.
+    Column("position", Integer, nullable=False),
+    Column("status", String, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    # In the trash since, and gone for good from; both null outside it.
+    Column("deleted_at", UtcDateTime),
+    Column("purge_at", UtcDateTime),
+)
+
+# What a scene shows (`media`) and sounds like (`audio`).
+scene_asset = Table(
+    "scene_asset",
+    metadata,
+    Column("scene_id", ForeignKey("scene.id", ondelete="CASCADE"), primary_key=True),
+    Column("slot", String, primary_key=True),
+    Column("asset_id", ForeignKey("asset.id", ondelete="CASCADE"), nullable=False, index=True),
 )
 
 job = Table(
@@ -125,6 +151,8 @@ job = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
+    # Its owner has seen how it ended, and wants to see no more of it.
+    Column("dismissed_at", UtcDateTime),
     UniqueConstraint("user_id", "idempotency_key"),
     Index("ix_job_user_id_created_at", "user_id", "created_at"),
 )
@@ -165,7 +193,29 @@ asset = Table(
     Column("prompt", String),
     Column("created_at", UtcDateTime, nullable=False),
     Column("stored_at", UtcDateTime),
+    # When it is to be deleted, if its owner said so.
+    Column("expires_at", UtcDateTime, index=True),
+    # In the trash since, and gone for good from; both null outside it.
+    Column("deleted_at", UtcDateTime),
+    Column("purge_at", UtcDateTime, index=True),
     Index("ix_asset_user_id_created_at", "user_id", "created_at"),
+)
+
+# Names of a former installation, and keys from before a move: they go on meaning their asset,
+# within the reach of `user_id`. `kind` is `key`, `asset` (its old id) or `video` (of an old job);
+# `source` says which installation or bucket gave the name.
+alias = Table(
+    "alias",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("user_id", ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("asset_id", ForeignKey("asset.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("user_id", "kind", "source", "name"),
+    Index("ix_alias_kind_name", "kind", "name"),
 )
 
 clip = Table(
@@ -179,8 +229,8 @@ clip = Table(
     Column("prompt", String, nullable=False),
     Column("duration", Float),
     Column("input", JSON(none_as_null=True), nullable=False),
-    Column("image_asset_id", ForeignKey("asset.id", ondelete="SET NULL")),
-    Column("last_frame_asset_id", ForeignKey("asset.id", ondelete="SET NULL")),
+    Column("image_asset_id", ForeignKey("asset.id", ondelete="SET NULL"), index=True),
+    Column("last_frame_asset_id", ForeignKey("asset.id", ondelete="SET NULL"), index=True),
     Column("from_previous", Boolean, nullable=False),
     # How many predictions were asked for.
     Column("attempts", Integer, nullable=False),
@@ -213,7 +263,7 @@ prediction = Table(
     Column("id", BigId, primary_key=True),
     Column("clip_id", ForeignKey("clip.id", ondelete="SET NULL"), index=True),
     Column("user_id", ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
-    Column("project_id", ForeignKey("project.id", ondelete="SET NULL")),
+    Column("project_id", ForeignKey("project.id", ondelete="SET NULL"), index=True),
     Column("provider", String, nullable=False),
     Column("prediction_id", String, nullable=False),
     Column("at", UtcDateTime, nullable=False),
@@ -282,3 +332,8 @@ delivery = Table(
     Column("error", String),
     Column("delivered_at", UtcDateTime),
 )
+
+
+def in_trash(table: Table) -> ColumnElement[bool]:
+    """Deleted, and to be had back. What is deleted for good leaves at the moment it comes."""
+    return and_(table.c.deleted_at.is_not(None), table.c.purge_at > table.c.deleted_at)

@@ -1,14 +1,15 @@
-"""Users and their default projects."""
+"""Users."""
 
 import base64
 import secrets
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
 
+from server.catalog import access, projects
 from server.catalog.ids import new_id
-from server.catalog.tables import project, scene, user
+from server.catalog.tables import in_trash, user
 
 
 def create(conn: Connection, name: str, *, is_admin: bool, now: datetime) -> str:
@@ -23,50 +24,43 @@ def create(conn: Connection, name: str, *, is_admin: bool, now: datetime) -> str
             created_at=now,
         )
     )
-    conn.execute(
-        insert(project).values(
-            id=new_id("pr"), user_id=user_id, name="Default", is_default=True, created_at=now
-        )
-    )
+    projects.create(conn, user_id, "Default", is_default=True, now=now)
     return user_id
 
 
-def get(conn: Connection, user_id: str) -> Row[Any] | None:
-    """A user's row."""
-    return conn.execute(select(user).where(user.c.id == user_id)).first()
+def get(conn: Connection, user_id: str, *, trashed: bool = False) -> Row[Any] | None:
+    """A user's row; of one in the trash only when that is asked for."""
+    there: ColumnElement[bool] = user.c.deleted_at.is_(None)
+    if trashed:
+        there = or_(there, in_trash(user))
+    return conn.execute(select(user).where(user.c.id == user_id, there)).first()
 
 
 def find(conn: Connection, name_or_id: str) -> Row[Any] | None:
     """A user by id or, failing that, by name."""
-    return (
-        get(conn, name_or_id) or conn.execute(select(user).where(user.c.name == name_or_id)).first()
-    )
+    named = select(user).where(user.c.name == name_or_id, user.c.deleted_at.is_(None))
+    return get(conn, name_or_id) or conn.execute(named).first()
 
 
 def first_admin(conn: Connection) -> Row[Any] | None:
     """The admin who was there first."""
-    query = select(user).where(user.c.is_admin).order_by(user.c.created_at, user.c.id)
-    return conn.execute(query).first()
+    query = select(user).where(user.c.is_admin, user.c.deleted_at.is_(None))
+    return conn.execute(query.order_by(user.c.created_at, user.c.id)).first()
 
 
-def list_all(conn: Connection) -> list[Row[Any]]:
-    """Every user, oldest first."""
-    return list(conn.execute(select(user).order_by(user.c.created_at, user.c.id)))
+def admins(conn: Connection) -> int:
+    """How many admins there are."""
+    query = select(func.count()).where(user.c.is_admin, user.c.deleted_at.is_(None))
+    return int(conn.execute(query).scalar_one())
 
 
-def default_project(conn: Connection, user_id: str) -> str:
-    """The id of the project that a user's things go to when nothing else is said."""
-    query = select(project.c.id).where(project.c.user_id == user_id, project.c.is_default)
-    return str(conn.execute(query).scalar_one())
+def list_all(conn: Connection, *, trashed: bool = False) -> list[Row[Any]]:
+    """Every user, oldest first; or those in the trash."""
+    query = select(user).where(in_trash(user) if trashed else user.c.deleted_at.is_(None))
+    return list(conn.execute(query.order_by(user.c.created_at, user.c.id)))
 
 
-def own_project(conn: Connection, user_id: str, project_id: str) -> Row[Any] | None:
-    """A project's row if it is this user's."""
-    query = select(project).where(project.c.id == project_id, project.c.user_id == user_id)
-    return conn.execute(query).first()
-
-
-def has_scene(conn: Connection, project_id: str, scene_id: str) -> bool:
-    """Whether a project has this scene."""
-    query = select(scene.c.id).where(scene.c.id == scene_id, scene.c.project_id == project_id)
-    return conn.execute(query).first() is not None
+def change(conn: Connection, user_id: str, /, **values: Any) -> None:
+    """Set columns of a user; caches of who may do what forget it."""
+    conn.execute(update(user).where(user.c.id == user_id).values(**values))
+    access.bump(conn)

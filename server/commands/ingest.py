@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from server.blobs.locks import is_alive
 from server.blobs.volume import Volume
-from server.catalog import jobs, users
+from server.catalog import jobs, projects, users
 from server.commands.options import as_json, data_dir
 from server.db import reading_engine
 from server.egress import Guard, parse_allowed
@@ -129,7 +129,7 @@ def _order(
     owner = users.first_admin(conn) if user is None else users.find(conn, user)
     if owner is None:
         raise NotFound(f"There is no user '{user}'." if user else "There is no user yet.")
-    if project is not None and users.own_project(conn, owner.id, project) is None:
+    if project is not None and projects.own_project(conn, owner.id, project) is None:
         raise NotFound(f"There is no project {project} of {owner.name}'s.")
     outcomes = []
     for url, verdict in zip(urls, checked, strict=True):
@@ -141,7 +141,7 @@ def _order(
         ordered = downloads.order(
             conn,
             user_id=owner.id,
-            project_id=project or users.default_project(conn, owner.id),
+            project_id=project or projects.default_project(conn, owner.id),
             scene_id=None,
             url=verdict,
             filename=None,

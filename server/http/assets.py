@@ -1,30 +1,38 @@
-"""Assets: upload, list, show, change, delete, and their bytes."""
+"""Assets: upload, list, show, change, and their bytes. Deleting them: `trash.py`."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from litestar import Request, Response, Router, delete, get, patch, post, route
+from litestar import Request, Response, Router, get, patch, post, route
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
 from sqlalchemy import Connection, Row
 
-from server.catalog import assets, names, users
+from server.catalog import assets, names
 from server.catalog.keys import Principal
-from server.errors import Conflict, Invalid, NotFound
-from server.http.auth import needs, owns
-from server.http.bytes import serve
+from server.errors import Conflict
+from server.http.auth import needs
+from server.http.bytes import serve, who_asks
 from server.http.context import Services
 from server.http.present import Asset, List, Presenter
 from server.http.problems import documented
+from server.http.reach import Limit, check_expiry, own_row, place, whose
+from server.http.trash import (
+    delete_asset,
+    delete_several,
+    move_several,
+    restore_asset,
+    restore_several,
+)
 from server.http.uploads import Upload
-from server.library import intake
+from server.library import intake, usage
 
 Role = Literal["upload", "clip", "combined", "download", "poster"]
 Kind = Literal["video", "audio", "image", "other"]
 StorageState = Literal["pending", "stored", "url_only", "unsaved", "expired", "failed"]
 Visibility = Literal["private", "public"]
-Limit = Annotated[int, QueryParameter(ge=1, le=200, description="How many at most.")]
 
 
 class AssetChange(Struct, forbid_unknown_fields=True):
@@ -32,40 +40,19 @@ class AssetChange(Struct, forbid_unknown_fields=True):
 
     filename: Annotated[str, Meta(min_length=1, max_length=400)] | UnsetType = UNSET
     visibility: Visibility | UnsetType = UNSET
+    project_id: str | UnsetType = UNSET
+    scene_id: Annotated[str | None, Meta(description="null: out of its scene.")] | UnsetType = UNSET
+    expires_at: (
+        Annotated[datetime | None, Meta(description="When it is to be deleted; null: never.")]
+        | UnsetType
+    ) = UNSET
 
 
-class Deleted(Struct):
-    """What went: an asset's poster counts too."""
+class Assets(List[Asset]):
+    """A page of assets; how many match the filters (`matching`), of how many there are (`all`)."""
 
-    assets: int
-    bytes: int
-
-
-def own_row(conn: Connection, principal: Principal, asset_id: str) -> Row[Any]:
-    """An asset's row if the principal may manage it; else NotFound."""
-    row = assets.get(conn, asset_id)
-    if row is None or not owns(principal, row.user_id):
-        raise NotFound("There is no such asset.")
-    return row
-
-
-def place(
-    conn: Connection, user_id: str, project_id: str | None, scene_id: str | None
-) -> tuple[str, str | None]:
-    """Where something new of a user's goes: (project, scene). Raises Invalid, by field."""
-    if project_id is None:
-        project_id = users.default_project(conn, user_id)
-    elif users.own_project(conn, user_id, project_id) is None:
-        raise Invalid(
-            "There is no such project of yours.",
-            fields=[{"field": "project_id", "message": "names no project of yours"}],
-        )
-    if scene_id is not None and not users.has_scene(conn, project_id, scene_id):
-        raise Invalid(
-            "There is no such scene in this project.",
-            fields=[{"field": "scene_id", "message": "names no scene of this project"}],
-        )
-    return project_id, scene_id
+    matching: int = 0
+    all: int = 0
 
 
 @post(
@@ -86,12 +73,18 @@ async def upload(
     filename: FromQuery[str | None] = None,
     project_id: FromQuery[str | None] = None,
     scene_id: FromQuery[str | None] = None,
+    expires_at: FromQuery[datetime | None] = None,
 ) -> Response[Asset]:
-    """Take a file in."""
+    """Take a file in. With `expires_at` it is deleted then."""
     services.volume.check(request.content_length or 0)
-    sent = Upload(request, limit=services.max_upload_bytes)
+    check_expiry(expires_at, services.clock())
+    length = request.content_length or 1
+    await services.database.read(usage.check_quota, principal.user_id, size=length)
+    room = await services.database.read(usage.room, principal.user_id)
+    sent = Upload(request, limit=services.max_upload_bytes, room=room)
 
     def keep(conn: Connection, incoming: intake.Incoming) -> Row[Any]:
+        usage.check_quota(conn, principal.user_id, size=incoming.sealed.size)
         project, scene = place(
             conn, principal.user_id, sent.fields.get("project_id"), sent.fields.get("scene_id")
         )
@@ -104,6 +97,7 @@ async def upload(
             role="upload",
             filename=sent.filename,
             now=services.clock(),
+            expires_at=expires_at,
         )
         return own_row(conn, principal, asset_id)
 
@@ -124,28 +118,39 @@ async def list_assets(
     role: FromQuery[Role | None] = None,
     kind: FromQuery[Kind | None] = None,
     storage_state: FromQuery[StorageState | None] = None,
+    visibility: FromQuery[Visibility | None] = None,
+    job_id: FromQuery[str | None] = None,
     q: FromQuery[str | None] = None,
+    trashed: FromQuery[bool] = False,
+    user_id: FromQuery[str | None] = None,
     cursor: FromQuery[str | None] = None,
     limit: Limit = 50,
-) -> List[Asset]:
-    """The caller's assets, newest first. Posters are listed only with `role=poster`."""
+) -> Assets:
+    """The caller's assets (an admin's choice by `user_id`), newest first; or those in the trash.
+
+    Posters are listed only with `role=poster`.
+    """
     filters = {
         "project_id": project_id,
         "scene_id": scene_id,
         "role": role,
         "kind": kind,
         "storage_state": storage_state,
+        "visibility": visibility,
+        "job_id": job_id,
     }
-    page = await services.database.read(
+    listed = await services.database.read(
         assets.list_assets,
-        user_id=principal.user_id,
+        user_id=whose(principal, user_id),
         filters={name: value for name, value in filters.items() if value is not None},
         q=q,
+        trashed=trashed,
         cursor=cursor,
         limit=limit,
     )
     presenter = Presenter(request, services)
-    return List([presenter.asset(row) for row in page.rows], page.next_cursor)
+    shown = [presenter.asset(row) for row in listed.page.rows]
+    return Assets(shown, listed.page.next_cursor, listed.matching, listed.everything)
 
 
 @get("/{asset_id:str}", guards=[needs("read")], responses=documented(401, 404), summary="An asset")
@@ -164,7 +169,7 @@ async def show(
     "/{asset_id:str}",
     guards=[needs("write")],
     responses=documented(401, 404, 422),
-    summary="Rename an asset, or change who may see it",
+    summary="Rename or move an asset, or change who may see it",
 )
 async def change(
     request: Request[Any, Any, State],
@@ -173,41 +178,31 @@ async def change(
     asset_id: FromPath[str],
     data: JSONBody[AssetChange],
 ) -> Asset:
-    """Change an asset. The extension that goes with the bytes is kept."""
+    """Change an asset. The extension that goes with the bytes is kept; so is the old key's use."""
+    now = services.clock()
+    if isinstance(data.expires_at, datetime):
+        check_expiry(data.expires_at, now)
 
     def apply(conn: Connection) -> Row[Any]:
         row = own_row(conn, principal, asset_id)
+        filename = row.filename
         if isinstance(data.filename, str):
             extension = intake.extension(row.content_type)
-            assets.rename(conn, row, names.safe_filename(data.filename, extension=extension))
+            filename = names.safe_filename(data.filename, extension=extension)
+        project_id, scene_id = row.project_id, row.scene_id
+        if isinstance(data.project_id, str) and data.project_id != project_id:
+            project_id, scene_id = data.project_id, None
+        if not isinstance(data.scene_id, UnsetType):
+            scene_id = data.scene_id
+        place(conn, row.user_id, project_id, scene_id)
+        assets.move(conn, row, project_id=project_id, scene_id=scene_id, filename=filename, now=now)
         if isinstance(data.visibility, str):
-            assets.change(conn, asset_id, visibility=data.visibility)
-        return own_row(conn, principal, asset_id)
+            assets.change(conn, row.id, visibility=data.visibility)
+        if not isinstance(data.expires_at, UnsetType):
+            assets.change(conn, row.id, expires_at=data.expires_at)
+        return own_row(conn, principal, row.id)
 
     return Presenter(request, services).asset(await services.database.write(apply))
-
-
-@delete(
-    "/{asset_id:str}",
-    guards=[needs("write")],
-    status_code=200,
-    responses=documented(401, 404),
-    summary="Delete an asset",
-)
-async def remove(
-    services: NamedDependency[Services],
-    principal: NamedDependency[Principal],
-    asset_id: FromPath[str],
-) -> Deleted:
-    """Delete an asset and its poster; links to it stop at once."""
-
-    def apply(conn: Connection) -> tuple[int, int]:
-        own_row(conn, principal, asset_id)
-        return assets.delete(conn, asset_id)
-
-    count, size = await services.database.write(apply)
-    services.wake(None)
-    return Deleted(count, size)
 
 
 @post(
@@ -237,12 +232,12 @@ async def save(
             state = "unsaved" if row.storage_state == "expired" else row.storage_state
             assets.change(
                 conn,
-                asset_id,
+                row.id,
                 storage_state=state,
                 next_save_at=services.clock(),
                 save_attempts=0,
             )
-        return own_row(conn, principal, asset_id)
+        return own_row(conn, principal, row.id)
 
     row = await services.database.write(apply)
     services.wake(None)
@@ -264,11 +259,28 @@ async def data(
     download: FromQuery[str | None] = None,
 ) -> Response[None]:
     """The bytes, by range if asked. A `token` decides alone; else a key or session is needed."""
-    return await serve(request, services, asset_id, fixed=True)
+    if await services.gate.served(asset_id) is not None:
+        return await serve(request, services, asset_id, fixed=True)
+    # An id of a former installation, perhaps: those can come to mean something else.
+    who = who_asks(request, services)
+    asset_id = await services.database.read(assets.named, asset_id, who)
+    return await serve(request, services, asset_id, fixed=False)
 
 
 router = Router(
     "/api/v3/assets",
-    route_handlers=[upload, list_assets, show, change, remove, save, data],
+    route_handlers=[
+        upload,
+        list_assets,
+        show,
+        change,
+        save,
+        data,
+        delete_asset,
+        delete_several,
+        restore_asset,
+        restore_several,
+        move_several,
+    ],
     tags=["assets"],
 )

@@ -14,6 +14,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult
 from litestar.types import ASGIApp
 
+from server.catalog.aliases import Asker
 from server.catalog.keys import Principal
 from server.errors import Forbidden, Unauthorized
 from server.http.context import Services
@@ -116,6 +117,11 @@ def check_scope(principal: Principal, *scopes: str) -> None:
 def owns(principal: Principal, user_id: str) -> bool:
     """Whether what belongs to this user is the principal's to read and manage."""
     return principal.user_id == user_id or principal.is_admin
+
+
+def asker(principal: Principal | None, asset_id: str | None = None) -> Asker:
+    """Whose names count when one asks by an old name; `asset_id` is what a token is for."""
+    return Asker(None if principal is None else principal.user_id, asset_id)
 
 
 def principal_of(request: Request[Any, Any, State]) -> Principal:

@@ -19,6 +19,7 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from server import ranges
+from server.catalog.aliases import Asker
 from server.catalog.assets import Served
 from server.catalog.tokens import Access
 from server.errors import (
@@ -29,7 +30,7 @@ from server.errors import (
     RangeNotSatisfiable,
     Unauthorized,
 )
-from server.http.auth import check_scope, owns
+from server.http.auth import asker, check_scope, owns
 from server.http.context import Services
 
 # What may be shown by a browser in place; all else is only ever downloaded.
@@ -55,6 +56,8 @@ async def serve(
     Raises Unauthorized, NotFound, Conflict (`asset_pending`) and Gone.
     """
     asset = None if asset_id is None else await services.gate.served(asset_id)
+    if asset is not None and asset.expires_at is not None and asset.expires_at <= services.clock():
+        asset = None  # on its way to the trash
     record = await _admit(request, services, asset)
     if asset is None:
         raise NotFound("There is no such asset.")
@@ -63,6 +66,12 @@ async def serve(
         record(response.status_code or 307, 0)
         return response
     return _stored(request, services, asset, record, fixed=fixed)
+
+
+def who_asks(request: Request[Any, Any, State], services: Services) -> Asker:
+    """Whose old names count: the asset's that a token is for, else those of the principal."""
+    token = request.query_params.get("token")
+    return asker(request.user, services.gate.asset_of(token) if token is not None else None)
 
 
 async def _admit(

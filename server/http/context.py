@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from litestar import Request
@@ -45,6 +45,8 @@ class Services:
     max_upload_bytes: int
     max_active_predictions: int
     daily_predictions: int | None
+    # How long what is deleted stays in the trash.
+    trash: timedelta
 
     def base_url(self, request: Request[Any, Any, State]) -> str:
         """How the asker reaches us: the public URL, else what the request came to."""

@@ -1,4 +1,4 @@
-"""Users, their API keys, and the sessions of browsers."""
+"""API keys, and the sessions of browsers."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -30,12 +30,13 @@ class SignIn(Struct, forbid_unknown_fields=True):
 
 
 class Session(Struct):
-    """Who is signed in."""
+    """Who is signed in, and until when (null: for as long as the key is good)."""
 
     user_id: str
     name: str
     is_admin: bool
     scopes: list[str]
+    expires_at: datetime | None
 
 
 class NewKey(Struct, forbid_unknown_fields=True):
@@ -69,22 +70,6 @@ class MadeKey(Key, kw_only=True):
     key: str
 
 
-class NewUser(Struct, forbid_unknown_fields=True):
-    """A user to be made."""
-
-    name: Name
-    is_admin: bool = False
-
-
-class User(Struct):
-    """A user."""
-
-    id: str
-    name: str
-    is_admin: bool
-    created_at: datetime
-
-
 class WebhookSecret(Struct):
     """Signs what is posted to the user's webhooks."""
 
@@ -94,7 +79,8 @@ class WebhookSecret(Struct):
 async def _session(services: Services, principal: Principal) -> Session:
     row = await services.database.read(users.get, principal.user_id)
     name = row.name if row is not None else principal.user_id
-    return Session(principal.user_id, name, principal.is_admin, sorted(principal.scopes))
+    scopes = sorted(principal.scopes)
+    return Session(principal.user_id, name, principal.is_admin, scopes, principal.expires_at)
 
 
 @post("/session", status_code=201, responses=documented(401, 403), summary="Sign a browser in")
@@ -138,12 +124,18 @@ async def sign_in(
     return Response(await _session(services, principal), cookies=[cookie])
 
 
-@get("/session", guards=[needs("read")], responses=documented(401), summary="Who is signed in")
+@get("/session", responses=documented(401), summary="Who is signed in")
 async def who(
-    services: NamedDependency[Services], principal: NamedDependency[Principal]
-) -> Session:
-    """The user that this request's credential stands for."""
-    return await _session(services, principal)
+    request: Request[Any, Any, State], services: NamedDependency[Services]
+) -> Response[Session | None]:
+    """The user that this request's credential stands for; 204 when it brings none that is good.
+
+    That is no error: a page asks to find out. A key that is not good is one (401).
+    """
+    principal: Principal | None = request.user
+    if principal is None:
+        return Response(None, status_code=204)
+    return Response(await _session(services, principal))
 
 
 @delete("/session", responses=documented(403), summary="Sign a browser out")
@@ -245,27 +237,6 @@ async def webhook_secret(
     return WebhookSecret(row.webhook_secret)
 
 
-@post("/users", guards=[needs("admin")], responses=documented(401, 403), summary="Make a user")
-async def make_user(services: NamedDependency[Services], data: JSONBody[NewUser]) -> User:
-    """A new user with a default project, and no key yet."""
-
-    def apply(conn: Connection) -> Row[Any]:
-        user_id = users.create(conn, data.name, is_admin=data.is_admin, now=services.clock())
-        row = users.get(conn, user_id)
-        assert row is not None
-        return row
-
-    row = await services.database.write(apply)
-    return User(row.id, row.name, row.is_admin, row.created_at)
-
-
-@get("/users", guards=[needs("admin")], responses=documented(401, 403), summary="List users")
-async def list_users(services: NamedDependency[Services]) -> List[User]:
-    """Everybody, oldest first."""
-    rows = await services.database.read(users.list_all)
-    return List([User(row.id, row.name, row.is_admin, row.created_at) for row in rows])
-
-
 def _shown(row: Row[Any]) -> dict[str, Any]:
     return {name: getattr(row, name) for name in Key.__struct_fields__}
 
@@ -280,8 +251,6 @@ router = Router(
         list_keys,
         revoke_key,
         webhook_secret,
-        make_user,
-        list_users,
     ],
     tags=["identity"],
 )

@@ -12,24 +12,29 @@ from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, Quer
 from msgspec import Struct
 from sqlalchemy import Connection, Row
 
-from server.catalog import deliveries, jobs
+from server.catalog import aliases, assets, deliveries, jobs
 from server.catalog.keys import Principal
 from server.errors import Conflict, Invalid, NotFound
-from server.http.assets import Limit, place
-from server.http.auth import check_scope, needs, owns
+from server.http.auth import asker, check_scope, needs, owns
 from server.http.context import Services
 from server.http.events import wait_for_end
 from server.http.job_requests import JobRequest, check_clip, check_limits
 from server.http.present import Job, List, Presenter, load_jobs
 from server.http.problems import documented
-from server.library import downloads
+from server.http.reach import Limit, place, whose
+from server.library import downloads, usage
 
 Status = Literal["queued", "processing", "storing", "completed", "failed", "canceled"]
 
 
 def own_job(conn: Connection, principal: Principal, job_id: str) -> Row[Any]:
     """A job's row if the principal may manage it; else NotFound."""
-    row = jobs.get(conn, job_id)
+    row = jobs.in_sight(conn, job_id)
+    if row is None:
+        # The old id of a video that came from a former installation, perhaps.
+        asset_id = aliases.find(conn, aliases.VIDEO, job_id, asker(principal))
+        made = assets.get(conn, asset_id) if asset_id else None
+        row = jobs.in_sight(conn, made.job_id) if made is not None and made.job_id else None
     if row is None or not owns(principal, row.user_id):
         raise NotFound("There is no such job.")
     return row
@@ -92,6 +97,9 @@ async def create(
                 return str(first.id)
         project, scene = place(conn, principal.user_id, data.project_id, data.scene_id)
         check_limits(conn, services, principal.user_id, len(data.clips))
+        # Before money is spent, too. What is paid for already is stored, quota or not.
+        combined = data.combine and len(data.clips) > 1
+        usage.check_quota(conn, principal.user_id, assets=len(data.clips) + combined)
         for number, clip in enumerate(data.clips):
             check_clip(conn, services, principal, provider, data.model, number, clip)
         return jobs.create_generate(
@@ -133,10 +141,17 @@ async def list_jobs(
     principal: NamedDependency[Principal],
     status: FromQuery[Status | None] = None,
     project_id: FromQuery[str | None] = None,
+    active: FromQuery[bool | None] = None,
+    dismissed: FromQuery[bool | None] = None,
+    user_id: FromQuery[str | None] = None,
     cursor: FromQuery[str | None] = None,
     limit: Limit = 50,
 ) -> List[Job]:
-    """The caller's jobs, newest first."""
+    """The caller's jobs (an admin's choice by `user_id`), newest first.
+
+    `active` is whether they have not ended, `dismissed` whether their owner wants to see no more
+    of them.
+    """
     filters = {"status": status, "project_id": project_id}
     following: str | None = None
 
@@ -144,8 +159,10 @@ async def list_jobs(
         nonlocal following
         page = jobs.list_jobs(
             conn,
-            user_id=principal.user_id,
+            user_id=whose(principal, user_id),
             filters={name: value for name, value in filters.items() if value is not None},
+            active=active,
+            dismissed=dismissed,
             cursor=cursor,
             limit=limit,
         )
@@ -193,7 +210,7 @@ async def cancel(
         row = _to_act_on(conn, principal, job_id)
         if row.status in ("completed", "failed"):
             raise Conflict("The job has ended already.", code="job_ended")
-        jobs.change(conn, job_id, cancel_requested=True)
+        jobs.change(conn, row.id, cancel_requested=True)
 
     await services.database.write(apply)
     services.wake(job_id)
@@ -220,15 +237,43 @@ async def retry(
         row = _to_act_on(conn, principal, job_id)
         if row.status not in jobs.ENDED:
             raise Conflict("The job has not ended yet.", code="job_active")
-        if row.kind == "download" and downloads.again(conn, row, services.clock()):
-            return
-        again = sum(clip.status in ("failed", "canceled") for clip in jobs.clips_of(conn, [job_id]))
+        if row.kind == "download":
+            usage.check_quota(conn, row.user_id)
+            if downloads.again(conn, row, services.clock()):
+                return
+        again = sum(clip.status in ("failed", "canceled") for clip in jobs.clips_of(conn, [row.id]))
         check_limits(conn, services, row.user_id, again)
+        usage.check_quota(conn, row.user_id, assets=again)
         if not jobs.retry(conn, row):
             raise Conflict("Nothing of this job has failed.", code="nothing_to_retry")
 
     await services.database.write(apply)
     services.wake(job_id)
+    return await _shown(request, services, principal, job_id)
+
+
+@post(
+    "/{job_id:str}/dismiss",
+    status_code=200,
+    guards=[needs("generate", "write")],
+    responses=documented(401, 403, 404, 409),
+    summary="See no more of a job",
+)
+async def dismiss(
+    request: Request[Any, Any, State],
+    services: NamedDependency[Services],
+    principal: NamedDependency[Principal],
+    job_id: FromPath[str],
+) -> Job:
+    """Mark one that has ended as seen; nothing of it is deleted, and a retry shows it again."""
+
+    def apply(conn: Connection) -> None:
+        row = _to_act_on(conn, principal, job_id)
+        if row.status not in jobs.ENDED:
+            raise Conflict("The job has not ended yet: cancel it first.", code="job_active")
+        jobs.change(conn, row.id, dismissed_at=row.dismissed_at or services.clock())
+
+    await services.database.write(apply)
     return await _shown(request, services, principal, job_id)
 
 
@@ -259,8 +304,7 @@ async def list_deliveries(
     """Each message, oldest first, with how its delivery went."""
 
     def find(conn: Connection) -> list[Row[Any]]:
-        own_job(conn, principal, job_id)
-        return deliveries.of_job(conn, job_id)
+        return deliveries.of_job(conn, own_job(conn, principal, job_id).id)
 
     names = Delivery.__struct_fields__
     rows = await services.database.read(find)
@@ -276,6 +320,6 @@ async def _shown(
 
 router = Router(
     "/api/v3/jobs",
-    route_handlers=[create, list_jobs, show, cancel, retry, list_deliveries],
+    route_handlers=[create, list_jobs, show, cancel, retry, dismiss, list_deliveries],
     tags=["jobs"],
 )

@@ -13,11 +13,11 @@ from server.catalog import jobs
 from server.catalog.keys import Principal
 from server.egress import BlockedAddress, HostNotFound, UnsupportedURL
 from server.errors import Invalid
-from server.http.assets import place
 from server.http.auth import needs
 from server.http.context import Services
 from server.http.problems import documented
-from server.library import downloads
+from server.http.reach import place
+from server.library import downloads, usage
 
 # Not `str | None` within: the framework refuses limits on a union.
 Reference = Annotated[
@@ -92,6 +92,7 @@ async def store(
         raise
 
     def apply(conn: Connection) -> tuple[downloads.Ordered, Row[Any] | None]:
+        usage.check_quota(conn, principal.user_id)
         project, scene = place(conn, principal.user_id, data.project_id, data.scene_id)
         ordered = downloads.order(
             conn,

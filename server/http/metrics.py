@@ -40,6 +40,11 @@ class Metrics:
         self.wal = Gauge(
             "reelbase_wal_bytes", "Size of the write-ahead log.", registry=self.registry
         )
+        self.last_backup = Gauge(
+            "reelbase_last_backup_timestamp_seconds",
+            "When the last complete backup was made; 0 for never.",
+            registry=self.registry,
+        )
 
     def text(self) -> bytes:
         """The metrics in Prometheus' text format."""

@@ -1,4 +1,9 @@
-"""The web page: a handful of files, read and compressed once at start, under a strict policy."""
+"""The web page: a handful of files, read and compressed once at start, under a strict policy.
+
+The page names its files below a hash of them all, `/web/{hash}/main.js`, and modules name each
+other relatively: so all of one page is of one version, and may be cached for good. A page that
+stayed open while the server became another finds its own no more, and says so.
+"""
 
 import gzip
 import hashlib
@@ -58,23 +63,22 @@ def policy(media_hosts: str) -> str:
 
 def router(media_hosts: str) -> Router:
     """The routes `/` and `/web/…`."""
-    files = {path.name: _load(path) for path in FOLDER.iterdir() if path.suffix in _TYPES}
+    files, version = _load(FOLDER)
     headers = {
         "Content-Security-Policy": policy(media_hosts),
-        "Cache-Control": "no-cache",
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "same-origin",
         "Cross-Origin-Opener-Policy": "same-origin",
     }
 
-    def answer(request: Request[Any, Any, State], name: str) -> Response[bytes]:
+    def answer(request: Request[Any, Any, State], name: str, caching: str) -> Response[bytes]:
         file = files.get(name)
         if file is None:
             raise NotFound("There is no such page.")
         packs = "gzip" in request.headers.get("accept-encoding", "")
         # Other bytes, another strong tag.
         etag = f'{file.etag[:-1]}-gzip"' if packs else file.etag
-        sent = {**headers, "ETag": etag, "Vary": "Accept-Encoding"}
+        sent = {**headers, "ETag": etag, "Vary": "Accept-Encoding", "Cache-Control": caching}
         known = parse_etags(request.headers.get("if-none-match", ""))
         if known is None or etag in known:
             return Response(b"", status_code=304, media_type=file.media_type, headers=sent)
@@ -85,21 +89,36 @@ def router(media_hosts: str) -> Router:
 
     @route("/", http_method=["GET", "HEAD"], include_in_schema=False, sync_to_thread=False)
     def index(request: Request[Any, Any, State]) -> Response[bytes]:
-        return answer(request, "index.html")
+        return answer(request, "index.html", "no-cache")
 
     @route(
-        "/web/{name:str}",
+        "/web/{name:path}",
         http_method=["GET", "HEAD"],
         include_in_schema=False,
         sync_to_thread=False,
     )
-    def file(request: Request[Any, Any, State], name: FromPath[str]) -> Response[bytes]:
-        return answer(request, name)
+    def file(request: Request[Any, Any, State], name: FromPath[Path]) -> Response[bytes]:
+        first, _, rest = name.as_posix().strip("/").partition("/")
+        if first == version:
+            return answer(request, rest, "public, max-age=31536000, immutable")
+        return answer(request, name.as_posix().strip("/"), "no-cache")
 
     return Router("/", route_handlers=[index, file])
 
 
-def _load(path: Path) -> File:
-    body = path.read_bytes()
+def _load(folder: Path) -> tuple[dict[str, File], str]:
+    """The files by their paths, and the hash of them all, which the page names them by."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in _TYPES)
+    bodies = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    every = hashlib.sha256()
+    for name, body in bodies.items():
+        every.update(f"{name} {len(body)} ".encode() + body)
+    version = every.hexdigest()[:16]
+    page = bodies["index.html"]
+    bodies["index.html"] = page.replace(b'"/web/', f'"/web/{version}/'.encode())
+    return {name: _file(body, Path(name).suffix) for name, body in bodies.items()}, version
+
+
+def _file(body: bytes, suffix: str) -> File:
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    return File(body, gzip.compress(body, mtime=0), _TYPES[path.suffix], etag)
+    return File(body, gzip.compress(body, mtime=0), _TYPES[suffix], etag)

@@ -61,6 +61,9 @@ class Asset(Struct, kw_only=True):
     reference: str | None
     url: str
     created_at: datetime
+    expires_at: datetime | None
+    deleted_at: datetime | None
+    purge_at: datetime | None
 
 
 class Clip(Struct, kw_only=True):
@@ -126,6 +129,7 @@ class Job(Struct, kw_only=True):
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    dismissed_at: datetime | None
     links: Links
 
 
@@ -179,6 +183,9 @@ class Presenter:
             reference=row.reference,
             url=self.url(row.id, row.user_id, row.token_epoch),
             created_at=row.created_at,
+            expires_at=row.expires_at,
+            deleted_at=row.deleted_at,
+            purge_at=row.purge_at,
         )
 
     def job(self, row: Row[Any], clips: Sequence[Row[Any]], made: Sequence[Row[Any]]) -> Job:
@@ -236,6 +243,7 @@ class Presenter:
             created_at=row.created_at,
             started_at=row.started_at,
             ended_at=row.ended_at,
+            dismissed_at=row.dismissed_at,
             links=Links(
                 self=path,
                 cancel=f"{path}/cancel",

@@ -13,11 +13,11 @@ from sqlalchemy import Connection
 from server.catalog import assets, pages, tokens
 from server.catalog.keys import Principal
 from server.errors import NotFound
-from server.http.assets import Limit, own_row
 from server.http.auth import needs
 from server.http.context import Services
 from server.http.present import List, Presenter
 from server.http.problems import documented
+from server.http.reach import Limit, own_row
 
 YEAR = 366 * 24 * 3600
 

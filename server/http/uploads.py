@@ -13,7 +13,7 @@ from litestar import Request
 from litestar.datastructures import State
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
-from server.errors import BadRequest, Invalid, TooLarge
+from server.errors import BadRequest, Invalid, QuotaExceeded, TooLarge
 
 # What stands beside the file in a form (field names, a project's id).
 FIELD_LIMIT = 64 * 1024
@@ -31,9 +31,13 @@ class Upload:
     Fields of a form that come after the file are read too, after its last piece.
     """
 
-    def __init__(self, request: Request[Any, Any, State], *, limit: int) -> None:
+    def __init__(
+        self, request: Request[Any, Any, State], *, limit: int, room: int | None = None
+    ) -> None:
+        """`limit` is the largest file there may be, `room` what its owner's quota leaves."""
         self._request = request
         self._limit = limit
+        self._room = room
         self.filename = request.query_params.get("filename") or ""
         self.fields: dict[str, str] = {
             name: request.query_params[name]
@@ -51,13 +55,18 @@ class Upload:
             self.filename = _disposition_name(request) or "upload"
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """The bytes of the file. Raises UploadBroken, TooLarge and Invalid."""
+        """The bytes of the file. Raises UploadBroken, TooLarge, QuotaExceeded, Invalid."""
         total = 0
         source = self._body() if self._boundary is None else self._form(self._boundary)
         async for piece in source:
             total += len(piece)
             if total > self._limit:
                 raise self._too_large()
+            if self._room is not None and total > self._room:
+                raise QuotaExceeded(
+                    f"The file is larger than what your quota leaves ({self._room} bytes). "
+                    "Delete something, or ask an admin for more."
+                )
             yield piece
 
     def _too_large(self) -> TooLarge:

@@ -12,21 +12,23 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from sqlalchemy import Connection
 
-from server.catalog import assets, jobs
+from server.catalog import aliases, assets, jobs
+from server.catalog.aliases import Asker
 from server.catalog.keys import Principal
 from server.errors import NotFound
-from server.http.assets import Deleted, own_row
-from server.http.auth import needs
-from server.http.bytes import serve
+from server.http.auth import asker, needs
+from server.http.bytes import serve, who_asks
 from server.http.context import Services
 from server.http.present import main_output
 from server.http.problems import documented
+from server.http.reach import own_row
+from server.http.trash import Moved, Permanent, remove
 
 
-def _combined(conn: Connection, job_id: str) -> str | None:
-    job = jobs.get(conn, job_id)
+def _combined(conn: Connection, job_id: str, who: Asker) -> str | None:
+    job = jobs.in_sight(conn, job_id)
     if job is None:
-        return None
+        return aliases.find(conn, aliases.VIDEO, job_id, who)
     clips = len(jobs.clips_of(conn, [job_id]))
     output = main_output(clips, assets.of_job(conn, [job_id]))
     return None if output is None else str(output.id)
@@ -54,7 +56,7 @@ async def combined(
     download: FromQuery[str | None] = None,
 ) -> Response[None]:
     """The combined video; for a job of one clip, that clip."""
-    asset_id = await services.database.read(_combined, job_id)
+    asset_id = await services.database.read(_combined, job_id, who_asks(request, services))
     return await serve(request, services, asset_id, fixed=False)
 
 
@@ -103,7 +105,9 @@ async def by_key(
     download: FromQuery[str | None] = None,
 ) -> Response[None]:
     """An asset by its storage key."""
-    asset_id = await services.database.read(assets.id_of_key, _storage_key(request))
+    asset_id = await services.database.read(
+        assets.id_of_key, _storage_key(request), who_asks(request, services)
+    )
     return await serve(request, services, asset_id, fixed=False)
 
 
@@ -114,28 +118,26 @@ async def by_key(
     responses=documented(401, 404),
     summary="Delete what is under a storage key",
 )
-async def remove(
+async def remove_by_key(
     request: Request[Any, Any, State],
     services: NamedDependency[Services],
     principal: NamedDependency[Principal],
     key: FromPath[str],
-) -> Deleted:
-    """Delete an asset by its storage key."""
+    permanent: Permanent = False,
+) -> Moved:
+    """Into the trash, with its poster; links to it stop at once."""
 
-    def apply(conn: Connection) -> tuple[int, int]:
-        asset_id = assets.id_of_key(conn, _storage_key(request))
+    def own(conn: Connection) -> list[str]:
+        asset_id = assets.id_of_key(conn, _storage_key(request), asker(principal))
         if asset_id is None:
             raise NotFound("There is no such asset.")
-        own_row(conn, principal, asset_id)
-        return assets.delete(conn, asset_id)
+        return [own_row(conn, principal, asset_id).id]
 
-    count, size = await services.database.write(apply)
-    services.wake(None)
-    return Deleted(count, size)
+    return await remove(services, "asset", own, permanent=permanent)
 
 
 videos = Router("/api/v3/videos", route_handlers=[combined, clip], tags=["videos"])
 storage = [
-    Router(f"/api/{version}/storage", route_handlers=[by_key, remove], tags=["storage"])
+    Router(f"/api/{version}/storage", route_handlers=[by_key, remove_by_key], tags=["storage"])
     for version in ("v3", "v1")
 ]

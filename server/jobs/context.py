@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -63,6 +63,8 @@ class Work:
     save_retry: float
     keep_unsaved: bool
     max_output_bytes: int
+    # How long what is deleted stays in the trash.
+    trash: timedelta
     # Predictions at a time, by provider.
     slots: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     concurrency: int = 8

@@ -175,6 +175,7 @@ class Loop:
 
     async def _collect(self) -> None:
         work = self._work
+        await collect.empty_trash(work.database, work.clock(), work.trash)
         await collect.collect(work.database, work.blobs, work.volume)
         if work.clock().timestamp() - self._forgotten > FORGET_EVERY:
             self._forgotten = work.clock().timestamp()

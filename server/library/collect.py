@@ -1,7 +1,7 @@
 """Giving space back: what dead processes left half-written, and blobs that nobody has."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from server.blobs import rows
@@ -10,6 +10,7 @@ from server.blobs.store import BlobStore
 from server.blobs.volume import Volume
 from server.catalog import assets
 from server.db import Database
+from server.library import removal
 
 # Pages that one step of the vacuum gives back: some 30 ms of the writer's time.
 VACUUM_PAGES = 64
@@ -29,6 +30,17 @@ async def sweep_unfinished(database: Database, locks: Path, writer: str) -> int:
     for number in lost:
         await database.write(rows.discard, number)
     return len(lost)
+
+
+async def empty_trash(database: Database, now: datetime, keep: timedelta) -> None:
+    """Delete what has expired (into the trash for `keep`) and take out what is deleted for good."""
+    if not await database.read(removal.is_due, now):
+        return
+    await database.write(removal.expire, now=now, keep=keep)
+    more = True
+    while more:
+        more = await database.write(removal.purge, now)
+        await asyncio.sleep(0.01)  # let others write in between
 
 
 async def collect(database: Database, store: BlobStore, volume: Volume) -> int:

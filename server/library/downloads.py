@@ -77,6 +77,7 @@ def again(conn: Connection, job: Row[Any], now: datetime) -> bool:
         error_code=None,
         error_message=None,
         ended_at=None,
+        dismissed_at=None,
         attempts=0,
         not_before=None,
         progress=0.0,

@@ -1,4 +1,14 @@
-/** Talking to the API, with errors as `Problem`s in words and a way back after a session's end. */
+/**
+ * Talking to the API.
+ *
+ *   get(path, query)  post(path, json, {query, headers})  patch(path, json)  remove(path, query)
+ *       below /api/v3; the answer's JSON, null for 204
+ *   local(url), downloadOf(asset)   an asset's own address, to be shown or saved
+ *
+ * Errors are `Problem`s: `message` in words for people, `status` (0: no answer), `code` to go by
+ * (docs/api.md), `fields` [{field, message}]. A session that has ended (401) is asked for over the
+ * page, then the request is repeated: nobody who calls has to care.
+ */
 
 const ROOT = "/api/v3";
 
@@ -25,6 +35,9 @@ let renew = null;
 export function onSessionEnd(ask) {
   renew = ask;
 }
+
+/** Has somebody sign in again, over the page. */
+export const signInAgain = async () => renew?.();
 
 /**
  * One request. A session that has ended is asked for again, then the request is repeated.
@@ -55,7 +68,7 @@ export async function request(method, path, { json, query, headers = {}, renews 
 export const get = (path, query) => request("GET", path, { query });
 export const post = (path, json, options) => request("POST", path, { json, ...options });
 export const patch = (path, json) => request("PATCH", path, { json });
-export const remove = (path) => request("DELETE", path);
+export const remove = (path, query) => request("DELETE", path, { query });
 
 /**
  * Sends a file as it is; resolves with the asset. `signal` cancels (AbortError).

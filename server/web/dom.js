@@ -1,4 +1,13 @@
-/** Making and finding elements. */
+/**
+ * Making and finding elements.
+ *
+ *   h("button.quiet", {type: "button", onclick}, "Words", child, cond && child)   an element
+ *   heading("Library")        a view's h1, which takes the focus when the view is opened
+ *   icon("trash")             one of the sprite's in index.html
+ *   $("id")                   what stands in index.html, or in the view that is shown
+ *   arrange(parent, elements) children in this order, touching only what is out of place
+ *   setText, debounce, randomId, memory.get/set (localStorage, JSON)
+ */
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -24,6 +33,9 @@ export function h(name, given = {}, ...children) {
   element.append(...children.filter((child) => child != null && child !== false));
   return element;
 }
+
+/** The heading of a view. */
+export const heading = (words) => h("h1.view-title", { tabindex: -1 }, words);
 
 /** One of the icons in the page's sprite. */
 export function icon(name) {

@@ -1,11 +1,18 @@
 /**
- * What goes on, as events: `jobs` (the latest jobs), `assets` (ids of those that changed and of
- * those that are gone), `reload` (lists may be stale: load them again), `offline` and `online`.
+ * What goes on, as events of the one `live`:
+ *
+ *   jobs       detail: the latest jobs, newest first (also as `live.jobs`)
+ *   assets     detail: {changed: ids, gone: ids}; gone: deleted, or in the trash
+ *   projects   detail: {changed, gone}            scenes   detail: {changed, gone, projects: ids}
+ *   reload     lists may be stale: load them again (told at the start, too)
+ *   offline, online
+ *
+ * Views listen with their visit's signal: live.addEventListener("jobs", heard, { signal }).
  * The server tells it over one connection, which recovers by itself; while that cannot be had the
- * page asks now and then instead.
+ * page asks now and then instead. `put(job)` shows a job that an answer brought; `poke()` asks now.
  */
 
-import { get } from "./api.js";
+import { get, signInAgain } from "./api.js";
 
 const LATEST = 50;
 // Changes come in bursts: what is told is fetched after so long, once.
@@ -24,7 +31,7 @@ const ACTIVE = new Set(["queued", "processing", "storing"]);
 /** @param {{status: string}} job */
 export const isActive = (job) => ACTIVE.has(job.status);
 
-export class Live extends EventTarget {
+class Live extends EventTarget {
   /** @type {EventSource | null} */
   #source = null;
   #running = false;
@@ -39,8 +46,13 @@ export class Live extends EventTarget {
   #jobs = new Map();
   #put = new Set();
   #stale = new Set();
-  #changed = new Set();
-  #gone = new Set();
+  /** What changed and what is gone, by the noun's event. */
+  #told = new Map();
+
+  /** The latest jobs, newest first. */
+  get jobs() {
+    return [...this.#jobs.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
+  }
 
   /** Follow, from now until `stop`. */
   start() {
@@ -86,7 +98,9 @@ export class Live extends EventTarget {
     on("reset", () => this.#reload());
     on("job", (data) => this.#jobChanged(data));
     on("clip", (data) => this.#clipChanged(data));
-    on("asset", (data) => this.#assetChanged(data));
+    on("asset", (data) => data.role !== "poster" && this.#changed("assets", data));
+    on("project", (data) => this.#changed("projects", data));
+    on("scene", (data) => this.#changed("scenes", data));
     source.onopen = () => this.#up();
     source.onerror = () => this.#source === source && this.#down(source);
   }
@@ -113,8 +127,8 @@ export class Live extends EventTarget {
     let wait = REOPEN[Math.min(this.#closed, REOPEN.length - 1)];
     this.#closed += 1;
     try {
-      // Asks to sign in when that is what is needed.
-      await get("/session");
+      // Asks to sign in when that is what is needed: nobody is signed in any more.
+      if (!(await get("/session"))) await signInAgain();
       if (this.#closed === 1) wait = 0;
     } catch {
       // Unreachable: opened again later.
@@ -218,15 +232,18 @@ export class Live extends EventTarget {
     return undefined;
   }
 
-  #assetChanged(data) {
-    if (data.role === "poster") return;
-    (data.deleted ? this.#gone : this.#changed).add(data.id);
-    this.#timers.assets ||= setTimeout(() => {
-      this.#timers.assets = 0;
-      const gone = this.#gone;
-      const changed = [...this.#changed].filter((id) => !gone.has(id));
-      [this.#changed, this.#gone] = [new Set(), new Set()];
-      this.#tell("assets", { changed, gone: [...gone] });
+  /** Changes are told together, once things have been quiet for a moment. */
+  #changed(noun, data) {
+    const told = this.#told.get(noun) ?? { changed: new Set(), gone: new Set(), projects: new Set() };
+    this.#told.set(noun, told);
+    // The later word counts: what is restored is not gone any more.
+    (data.deleted ? told.changed : told.gone).delete(data.id);
+    (data.deleted ? told.gone : told.changed).add(data.id);
+    if (noun === "scenes") told.projects.add(data.project_id);
+    this.#timers[noun] ||= setTimeout(() => {
+      this.#timers[noun] = 0;
+      this.#told.delete(noun);
+      this.#tell(noun, { changed: [...told.changed], gone: [...told.gone], projects: [...told.projects] });
     }, GATHER);
   }
 
@@ -267,8 +284,7 @@ export class Live extends EventTarget {
   }
 
   #tellJobs() {
-    const jobs = [...this.#jobs.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
-    this.#tell("jobs", jobs);
+    this.#tell("jobs", this.jobs);
   }
 
   #after(name, wait, callback) {
@@ -280,3 +296,5 @@ export class Live extends EventTarget {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
+
+export const live = new Live();

@@ -1,4 +1,10 @@
-/** Words that come and go: toasts, announcements for screen readers, and the confirm dialog. */
+/**
+ * Words that come and go.
+ *
+ *   toast(words, {bad, action, onAction})   → a function that takes it away. `bad`: something went
+ *       wrong; it stays until it is closed, as does one with an action ("Retry", "Undo")
+ *   announce(words)                         to screen readers only
+ */
 
 import { $, h, icon } from "./dom.js";
 
@@ -36,21 +42,4 @@ function place() {
 }
 
 document.addEventListener("close", () => queueMicrotask(place), true);
-
-/**
- * Asks before something that cannot be taken back.
- * @param {{title: string, words: string, yes: string}} question
- * @returns {Promise<boolean>}
- */
-export function confirm({ title, words, yes }) {
-  const dialog = $("confirm");
-  $("confirm-title").textContent = title;
-  $("confirm-words").textContent = words;
-  $("confirm-yes").textContent = yes;
-  dialog.returnValue = "";
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
-  });
-}
 document.addEventListener("toggle", () => queueMicrotask(place), true);

@@ -1,4 +1,10 @@
-/** What is generated but not stored here: how many, until when, and saving it again. */
+/**
+ * What is generated but not stored here: how many, until when, and saving it again.
+ *
+ *   saving.save(assets)     tries again to store      saving.isSaving(id)
+ *   event `change`          detail: the id of an asset that is being saved, or no longer
+ *   saving.hear, load       for the library's list, which tells it of changes
+ */
 
 import { get, post } from "./api.js";
 import { $, setText } from "./dom.js";
@@ -9,7 +15,7 @@ const AT_RISK = new Set(["url_only", "unsaved"]);
 // Nothing was heard of a save for so long: it may be asked for again.
 const PATIENCE = 60_000;
 
-export class Saving {
+class Saving extends EventTarget {
   /** @type {Map<string, object>} what is not stored, and may still be */
   #unsaved = new Map();
   /** @type {Map<string, {error: string | undefined, timer: number}>} what is being saved */
@@ -18,9 +24,8 @@ export class Saving {
   #told = new Map();
   #closeToast = () => {};
 
-  /** @param {{onChange: (id: string) => void}} heard an asset is being saved, or no longer */
-  constructor({ onChange }) {
-    this.onChange = onChange;
+  constructor() {
+    super();
     $("save-all").addEventListener("click", () => this.save([...this.#unsaved.values()]));
     setInterval(() => this.#unsaved.size && this.#show(), 1000);
   }
@@ -64,7 +69,7 @@ export class Saving {
       const timer = setTimeout(() => this.#done(asset.id), PATIENCE);
       this.#asked.set(asset.id, { error: asset.storage_error?.at, timer });
       this.#untell(asset.id);
-      this.onChange(asset.id);
+      this.#changed(asset.id);
     }
     this.#show();
     for (const asset of fresh) {
@@ -126,8 +131,12 @@ export class Saving {
     if (!asked) return;
     clearTimeout(asked.timer);
     this.#asked.delete(id);
-    this.onChange(id);
+    this.#changed(id);
     this.#show();
+  }
+
+  #changed(id) {
+    this.dispatchEvent(new CustomEvent("change", { detail: id }));
   }
 
   #show() {
@@ -145,3 +154,5 @@ export class Saving {
     $("save-all").setAttribute("aria-disabled", String(busy));
   }
 }
+
+export const saving = new Saving();

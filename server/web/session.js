@@ -2,6 +2,7 @@
 
 import { Problem, onSessionEnd, request } from "./api.js";
 import { $, memory } from "./dom.js";
+import { setSession } from "./state.js";
 
 /** @typedef {{user_id: string, name: string, is_admin: boolean, scopes: string[]}} Session */
 
@@ -43,7 +44,9 @@ export async function begin(link) {
   // Only a browser that was signed in asks: for all others the answer is known.
   if (memory.get("signed-in")) {
     try {
-      return entered(await request("GET", "/session", { renews: false }));
+      // Nothing: nobody is signed in any more.
+      const known = await request("GET", "/session", { renews: false });
+      if (known) return entered(known);
     } catch (error) {
       if (!(error instanceof Problem) || error.status !== 401) words ||= error.message;
     }
@@ -61,6 +64,7 @@ export async function signOut() {
 
 function entered(session) {
   current = session;
+  setSession(session);
   memory.set("signed-in", true);
   return session;
 }

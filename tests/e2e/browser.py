@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 _ARGUMENTS = (
     "--no-sandbox",
@@ -70,11 +70,17 @@ def opened(
     assert not unexpected
 
 
-def sign_in(page: Page, key: str) -> None:
+def sign_in(page: Page, key: str, view: str = "Library") -> None:
     """By the form, until the page is there."""
     page.get_by_label("API key").fill(key)
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("heading", name="Library").wait_for()
+    page.get_by_role("heading", name=view, level=1).wait_for()
+
+
+def visit(page: Page, name: str) -> None:
+    """Another view, by the navigation, until its heading has the focus."""
+    page.get_by_role("navigation", name="Main").get_by_role("link", name=name).click()
+    expect(page.get_by_role("heading", level=1, name=name)).to_be_focused()
 
 
 def overflow(page: Page) -> list[str]:

@@ -89,6 +89,7 @@ def test_a_client_that_comes_back_hears_the_same_story(client: httpx.Client) -> 
         again = Listener(client, last=whole.events[at][0])
         until(lambda: has_ended(again, job_id), what=lambda: str(again.events))  # noqa: B023
         upto = len(again.events)
+        until(lambda: len(whole.events) >= at + 1 + upto)  # noqa: B023
         assert again.events[:upto] == whole.events[at + 1 : at + 1 + upto]
         again.close()
     whole.close()

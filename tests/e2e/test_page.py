@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, expect
 
 from server.catalog import keys, users
 from server.migrate import open_existing
-from tests.e2e.browser import PHONE, chromium, opened, overflow, sign_in
+from tests.e2e.browser import PHONE, chromium, opened, overflow, sign_in, visit
 from tests.running import KEY, Server, running, until
 
 # What Chromium writes into the console about every answer of this kind.
@@ -99,6 +99,7 @@ def test_generates_plays_and_seeks(server: Server, browser: Browser, client: htt
     prompt = "A fox runs through tall grass"
     with opened(browser, server.url) as page:
         sign_in(page, KEY)
+        visit(page, "Generate")
         page.get_by_role("textbox", name="Prompt").fill(prompt)
         page.get_by_label("Length").select_option("5")
         page.get_by_role("button", name="Generate", exact=True).dblclick()
@@ -106,6 +107,7 @@ def test_generates_plays_and_seeks(server: Server, browser: Browser, client: htt
         progress = page.get_by_role("progressbar", name=prompt)
         expect(progress).to_be_visible()
         expect(progress).to_have_attribute("aria-valuetext", re.compile(r"Queued|Generating"))
+        visit(page, "Library")
         frame = page.locator("#library").get_by_role("button", name=re.compile(prompt))
         expect(frame).to_have_count(1, timeout=20_000)
         expect(page.locator("#progress-section")).to_be_hidden()
@@ -117,8 +119,9 @@ def test_generates_plays_and_seeks(server: Server, browser: Browser, client: htt
         assert [job["clips"][0]["prompt"] for job in made].count(prompt) == 1
 
         frame.click()
-        video = page.get_by_role("dialog").locator("video")
+        video = page.locator("#viewer video")
         expect(video).to_be_focused()
+        expect(page).to_have_title(f"{prompt} \N{MIDDLE DOT} Reelbase")
         assert video.get_attribute("poster")
         page.keyboard.press("k")
         until(lambda: video.evaluate("v => v.currentTime > 0.1"), what=lambda: "the video to play")
@@ -134,7 +137,7 @@ def test_generates_plays_and_seeks(server: Server, browser: Browser, client: htt
             expect(facts).to_contain_text(word)
         expect(page.locator(".hash")).to_have_text(re.compile(r"^[0-9a-f]{64}$"))
         page.keyboard.press("Escape")
-        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(page.locator("#viewer")).to_have_count(0)
         expect(frame).to_be_focused()
 
 
@@ -183,7 +186,7 @@ def test_sign_out(server: Server, browser: Browser) -> None:
         expect(page.get_by_label("API key")).to_be_focused()
         page.reload()
         expect(page.get_by_label("API key")).to_be_visible()
-        assert page.request.get("/api/v3/session").status == 401
+        assert page.request.get("/api/v3/session").status == 204
 
 
 def test_ended_session_comes_back(server: Server, browser: Browser, client: httpx.Client) -> None:
@@ -194,14 +197,16 @@ def test_ended_session_comes_back(server: Server, browser: Browser, client: http
     key, key_id = made.json()["key"], made.json()["id"]
     with opened(browser, server.url, expected=(REFUSED,)) as page:
         sign_in(page, key)
+        visit(page, "Generate")
         page.get_by_role("textbox", name="Prompt").fill("A session that ended")
         client.delete(f"/api/v3/keys/{key_id}").raise_for_status()
         # The event stream may have noticed by now, and the dialog stand before the button.
         page.locator("#generate-button").dispatch_event("click")
         expect(page.get_by_text("Your session has ended")).to_be_visible()
         page.keyboard.press("Escape")
-        sign_in(page, KEY)
+        sign_in(page, KEY, "Generate")
         expect(page.get_by_role("textbox", name="Prompt")).to_have_value("A session that ended")
+        visit(page, "Library")
         frame = page.locator("#library").get_by_role(
             "button", name=re.compile("session that ended")
         )
@@ -214,8 +219,9 @@ def test_upload_rename_share_delete(server: Server, browser: Browser, tmp_path: 
     file.write_bytes(picture())
     with opened(browser, server.url) as page:
         sign_in(page, KEY)
+        page.get_by_role("button", name="Add", exact=True).click()
         with page.expect_file_chooser() as chooser:
-            page.get_by_role("button", name="Upload").click()
+            page.get_by_role("button", name="Choose files").click()
         chooser.value.set_files(file)
         library = page.locator("#library")
         frame = library.get_by_role("button", name="green.png")
@@ -245,7 +251,7 @@ def test_upload_rename_share_delete(server: Server, browser: Browser, tmp_path: 
         page.get_by_role("button", name="Keep").click()
         expect(viewer).to_be_visible()
         viewer.get_by_role("button", name="Delete").click()
-        page.locator("#confirm").get_by_role("button", name="Delete").click()
+        page.get_by_role("dialog").get_by_role("button", name="Delete").click()
         expect(viewer).to_be_hidden()
         expect(library.get_by_role("button", name="emerald.png")).to_have_count(0)
 
@@ -256,6 +262,7 @@ def test_first_frame_and_dropped_files(server: Server, browser: Browser, tmp_pat
     file.write_bytes(picture("#804020"))
     with opened(browser, server.url) as page:
         sign_in(page, KEY)
+        visit(page, "Generate")
         with page.expect_file_chooser() as chooser:
             page.get_by_role("button", name="First frame").click()
         chooser.value.set_files(file)
@@ -271,6 +278,7 @@ def test_first_frame_and_dropped_files(server: Server, browser: Browser, tmp_pat
         body = asked.value.post_data_json
         assert body["clips"][0]["image_asset_id"].startswith("as_")
         assert asked.value.header_value("Idempotency-Key")
+        visit(page, "Library")
         frame = page.locator("#library").get_by_role(
             "button", name=re.compile("From a first frame")
         )
@@ -281,7 +289,7 @@ def test_first_frame_and_dropped_files(server: Server, browser: Browser, tmp_pat
               const files = new DataTransfer();
               files.items.add(new File(["dropped words"], "dropped.txt", { type: "text/plain" }));
               for (const type of ["dragenter", "dragover", "drop"]) {
-                document.querySelector(".table").dispatchEvent(
+                document.querySelector("#view").dispatchEvent(
                   new DragEvent(type, { bubbles: true, cancelable: true, dataTransfer: files }));
               }
             }"""
@@ -293,6 +301,7 @@ def test_errors_stand_where_they_belong(server: Server, browser: Browser) -> Non
     """What the server refuses is told at the field, which gets the focus."""
     with opened(browser, server.url, expected=(INVALID,)) as page:
         sign_in(page, KEY)
+        visit(page, "Generate")
         page.get_by_role("button", name="Generate", exact=True).click()
         expect(page.locator("#prompt-error")).to_have_text("Say what the shot shows.")
         expect(page.get_by_role("textbox", name="Prompt")).to_be_focused()
@@ -336,30 +345,96 @@ def test_nothing_sticks_out_on_a_phone(
             frame = page.locator("#library").get_by_role("button", name=re.compile("very-long"))
             expect(frame.locator("img")).to_be_visible()
             assert overflow(page) == []
+            for view in ("Generate", "Jobs", "Manage", "Library"):
+                visit(page, view)
+                assert overflow(page) == []
             frame.click()
-            expect(page.locator("#viewer h2")).to_be_visible()
+            expect(page.locator("#viewer h1")).to_be_visible()
             assert overflow(page) == []
 
 
 def test_files_are_cached_and_locked_down(server: Server) -> None:
-    """Every file has an ETag and the policy, comes once, and is small enough for a phone."""
+    """Every file has an ETag and the policy; named by a hash it may be kept; it is small enough."""
+    folder = Path("server/web")
     with server.client(None) as client:
         page = client.get("/")
         assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert page.headers["Cache-Control"] == "no-cache"
         assert "unsafe" not in page.headers["Content-Security-Policy"]
         named = sorted(set(re.findall(r'"(/web/[^"]+)"', page.text)))
-        modules = {f"/web/{path.name}" for path in Path("server/web").glob("*.js")}
-        assert modules <= set(named)
-        total = 0
-        for path in ["/", *named]:
-            answer = client.get(path)
+        root = re.match(r"/web/[0-9a-f]{16}/", named[0])
+        assert root is not None
+        # What the page begins with is named there, so that it comes at once.
+        files = {str(path.relative_to(folder)) for path in folder.rglob("*.*")} - {"index.html"}
+        first = {one.removeprefix(root[0]) for one in named}
+        assert imported(folder, {"main.js", "library/view.js"}) <= first <= files
+        total = int(page.headers["Content-Length"])
+        for path in sorted(files):
+            answer = client.get(root[0] + path)
             assert answer.status_code == 200
             assert answer.headers["Content-Encoding"] == "gzip"
-            total += int(answer.headers["Content-Length"])
-            again = client.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+            assert "immutable" in answer.headers["Cache-Control"]
+            assert answer.headers["Content-Security-Policy"]
+            total += int(answer.headers["Content-Length"]) if path in first else 0
+            again = client.get(f"/web/{path}", headers={"If-None-Match": answer.headers["ETag"]})
             assert again.status_code == 304
-            plain = client.get(path, headers={"Accept-Encoding": "identity"})
+            assert again.headers["Cache-Control"] == "no-cache"
+            plain = client.get(f"/web/{path}", headers={"Accept-Encoding": "identity"})
             assert plain.content == answer.content
             assert plain.headers["ETag"] != answer.headers["ETag"]
         assert total < 150_000
         assert client.get("/web/nothing.js").status_code == 404
+        assert client.get("/web/0000000000000000/main.js").status_code == 404
+
+
+def imported(folder: Path, names: set[str]) -> set[str]:
+    """These modules and all that they import, however far, but not on demand."""
+    found = set(names)
+    for name in names:
+        text = (folder / name).read_text()
+        for one in re.findall(r'^(?:import|export)\b[^;]*?"(\.[^"]+)"', text, re.MULTILINE):
+            path = (folder / name).parent / one
+            found.add(str(path.resolve().relative_to(folder.resolve())))
+    return found if found == names else imported(folder, found)
+
+
+def test_addresses_work(server: Server, browser: Browser, client: httpx.Client) -> None:
+    """Each view has an address: opened, reloaded, gone back to; a wrong one says so."""
+    made = client.post(
+        "/api/v3/assets", params={"filename": "linked.png"}, content=picture("#204060")
+    ).json()
+    # Chromium notes the 404 of the asset that is not there.
+    with opened(browser, server.url, expected=("status of 404",)) as page:
+        page.goto(f"/#/asset/{made['id']}")
+        sign_in(page, KEY, "linked.png")
+        page.reload()
+        expect(page.get_by_role("heading", level=1, name="linked.png")).to_be_focused()
+        visit(page, "Jobs")
+        expect(page).to_have_title(re.compile("Jobs"))
+        visit(page, "Manage")
+        link = page.get_by_role("navigation", name="Main").get_by_role("link", name="Manage")
+        expect(link).to_have_attribute("aria-current", "page")
+        page.go_back()
+        expect(page.get_by_role("heading", level=1, name="Jobs")).to_be_focused()
+        page.goto("/#/asset/as_none")
+        expect(page.get_by_role("heading", level=1, name="Not found")).to_be_focused()
+        page.goto("/#/nowhere")
+        expect(page.get_by_role("alert")).to_contain_text("no such page")
+
+
+def test_theme(server: Server, browser: Browser) -> None:
+    """Light or dark as the system has it, or as it was chosen, from the first paint on."""
+    scheme = "getComputedStyle(document.body).backgroundColor"
+    with opened(browser, server.url, color_scheme="light") as page:
+        light = page.evaluate(scheme)
+        page.emulate_media(color_scheme="dark")
+        dark = page.evaluate(scheme)
+        assert light != dark
+        sign_in(page, KEY)
+        visit(page, "Manage")
+        page.get_by_role("radio", name="Light").check()
+        assert page.evaluate(scheme) == light
+        page.reload()
+        assert page.evaluate(scheme) == light
+        page.get_by_role("radio", name="As the system").check()
+        assert page.evaluate(scheme) == dark

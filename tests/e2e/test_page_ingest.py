@@ -40,9 +40,9 @@ def browser() -> Iterator[Browser]:
 
 def add(page: Page, url: str) -> None:
     """Through the dialog."""
-    page.get_by_role("button", name="Add from URL").click()
+    page.get_by_role("button", name="Add", exact=True).click()
     page.get_by_label("Address").fill(url)
-    page.get_by_role("dialog").get_by_role("button", name="Add", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Add from URL").click()
 
 
 def test_adds_from_a_url(server: Server, site: Site, browser: Browser) -> None:
@@ -80,7 +80,7 @@ def test_a_failure_has_words_and_a_retry(server: Server, site: Site, browser: Br
 
         site.files["late.mp4"] = site.files["clip.mp4"]
         tile.click()
-        page.get_by_role("dialog").get_by_role("button", name="Try again").click()
+        page.locator("#viewer").get_by_role("button", name="Try again").click()
         expect(tile.locator("img")).to_be_visible(timeout=20_000)
         expect(card).to_have_count(0)
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.browser import PHONE, chromium, opened, overflow, sign_in
+from tests.e2e.browser import PHONE, chromium, opened, overflow, sign_in, visit
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import generate
 from tests.fakes.replicate import FakeReplicate
@@ -56,6 +56,7 @@ def test_progress_arrives_without_asking(pair: Pair, browser: Browser) -> None:
     pair.fake.hold("slowly")
     with opened(browser, pair.server.url) as page, pair.server.client() as client:
         sign_in(page, KEY)
+        visit(page, "Generate")
         page.get_by_label("Model", exact=True).select_option(label="Veo 3.1 Fast")
         expect(page.get_by_label("Length").get_by_role("option", name="8 seconds")).to_have_count(1)
         page.get_by_label("Resolution").select_option("720p")
@@ -67,6 +68,7 @@ def test_progress_arrives_without_asking(pair: Pair, browser: Browser) -> None:
         made = pair.fake.of_prompt("a tide comes in slowly")
         assert made.model == "google/veo-3.1-fast"
         assert made.input["resolution"] == "720p"
+        visit(page, "Library")
 
         paths = asked(page)
         page.wait_for_timeout(1000)

@@ -193,7 +193,7 @@ def test_a_full_disk_is_507_and_is_got_over_without_a_restart(tmp_path: Path) ->
         assert client.get("/readyz").status_code == 200
         # Deleting works on the full disk, and what it frees can be used.
         for asset_id, _ in kept[:-1]:
-            assert client.delete(f"/api/v3/assets/{asset_id}").status_code == 200
+            assert client.delete(f"/api/v3/assets/{asset_id}?permanent=true").status_code == 200
 
         def room() -> bool:
             answer = client.post("/api/v3/assets", content=os.urandom(8 * MIB))

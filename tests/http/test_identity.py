@@ -40,7 +40,8 @@ def test_a_key_counts_as_header_and_as_bearer(server: Server) -> None:
         for headers in ({"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"}):
             assert client.get("/api/v3/session", headers=headers).json()["is_admin"] is True
         for headers in ({}, {"Authorization": f"Basic {KEY}"}, {"Authorization": "Bearer"}):
-            assert code(client.get("/api/v3/session", headers=headers)) == (401, "unauthorized")
+            assert code(client.get("/api/v3/assets", headers=headers)) == (401, "unauthorized")
+            assert client.get("/api/v3/session", headers=headers).status_code == 204
         wrong = client.get("/api/v3/session", headers={"X-API-Key": KEY + "x"})
         assert code(wrong) == (401, "invalid_key")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Row
 
-from server.catalog import assets, jobs, users
+from server.catalog import assets, jobs, projects, users
 from server.db import sync_engine
 from server.ingest.output import Progress
 from server.jobs import download
@@ -35,7 +35,7 @@ def order(conn: Connection, url: str, filename: str | None = None) -> downloads.
     return downloads.order(
         conn,
         user_id=user_id,
-        project_id=users.default_project(conn, user_id),
+        project_id=projects.default_project(conn, user_id),
         scene_id=None,
         url=url,
         filename=filename,

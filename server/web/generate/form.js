@@ -1,18 +1,22 @@
 /** The slate: prompt, first frame, model, length, frame; and off it goes. */
 
-import { post, remove, upload } from "./api.js";
-import { $, h, memory, randomId } from "./dom.js";
-import { percent } from "./format.js";
-import { optionWord, providerWord, unknown, valueWord } from "./models.js";
-import { toast } from "./notice.js";
+import { local, post, remove, upload } from "../api.js";
+import { $, h, memory, randomId } from "../dom.js";
+import { percent } from "../format.js";
+import { optionWord, providerWord, unknown, valueWord } from "../models.js";
+import { toast } from "../notice.js";
 
 const OTHER = "…";
 // A second click so soon means the same shot; later it means another take.
 const DOUBLE_CLICK = 700;
 
+/** The form that is shown, or was last. @type {Generate} */
+let shown = null;
+/** @type {{asset: object | null, owned: boolean, done: Promise<void>, stop: AbortController, preview: string, source: string,
+ *   name: string, state: string, share: number} | null} */
+let image = null;
+
 export class Generate {
-  /** @type {{asset: object | null, owned: boolean, done: Promise<void>, stop: AbortController, preview: string} | null} */
-  #image = null;
   #sending = false;
   // The same request sent twice is one job: the key changes with what is asked for.
   #key = randomId();
@@ -22,8 +26,10 @@ export class Generate {
    * @param {string} provider the one that is asked when none is named
    * @param {import("./models.js").Model[]} models
    * @param {(job: object) => void} onJob
+   * @param {AbortSignal} signal aborted when the form is gone; its image waits for the next one
    */
-  constructor(provider, models, onJob) {
+  constructor(provider, models, onJob, signal) {
+    this.signal = signal;
     this.provider = provider;
     this.models = models;
     this.onJob = onJob;
@@ -55,6 +61,8 @@ export class Generate {
       this.#dropImage();
       $("image-pick").focus();
     });
+    shown = this;
+    if (image) this.#showImage();
   }
 
   /** Writes a prompt for somebody who does not know what to ask. */
@@ -73,73 +81,77 @@ export class Generate {
     this.#say("image", "");
     const preview = URL.createObjectURL(file);
     const name = file.name || "pasted.png";
-    const image = { asset: null, owned: true, stop: new AbortController(), preview, done: Promise.resolve() };
-    this.#image = image;
-    this.#showImage(preview, name);
-    $("image-progress").hidden = false;
-    image.done = upload(file, name, {
-      signal: image.stop.signal,
+    const one = { asset: null, owned: true, stop: new AbortController(), preview, source: preview, name, state: "Uploading", share: 0, done: Promise.resolve() };
+    image = one;
+    this.#showImage();
+    one.done = upload(file, name, {
+      signal: one.stop.signal,
       onProgress: (share) => {
-        if (this.#image !== image) return;
-        $("image-progress").value = share;
-        $("image-state").textContent = `Uploading, ${percent(share)}`;
+        one.share = share;
+        one.state = `Uploading, ${percent(share)}`;
+        if (image === one) shown.#showImage();
       },
     }).then(
-      (asset) => this.#arrived(image, asset),
-      (error) => this.#lost(image, error),
+      (asset) => shown.#arrived(one, asset),
+      (error) => shown.#lost(one, error),
     );
   }
 
   /** An image of the library is the first frame. */
-  useAsset(asset, source) {
+  useAsset(asset) {
     this.#dropImage();
     this.#say("image", "");
-    this.#image = { asset, owned: false, stop: new AbortController(), preview: "", done: Promise.resolve() };
-    this.#showImage(source, asset.filename);
-    $("image-progress").hidden = true;
-    $("image-state").textContent = "From the library";
+    const source = local(asset.poster_url ?? asset.url);
+    image = {
+      asset, owned: false, stop: new AbortController(), preview: "", source, name: asset.filename, state: "From the library",
+      share: 1, done: Promise.resolve(),
+    };
+    this.#showImage();
   }
 
-  #arrived(image, asset) {
-    if (this.#image !== image) {
-      if (image.owned) remove(`/assets/${asset.id}`).catch(() => {});
+  #arrived(one, asset) {
+    one.asset = asset;
+    if (image !== one) {
+      if (one.owned) remove(`/assets/${asset.id}`, { permanent: true }).catch(() => {});
     } else if (asset.kind === "image") {
-      image.asset = asset;
-      $("image-progress").hidden = true;
-      $("image-state").textContent = "Ready";
+      Object.assign(one, { state: "Ready", share: 1 });
+      this.#showImage();
     } else {
-      image.asset = asset;
       this.#dropImage();
       this.#say("image", "This is not a picture that can be read. Use a PNG, JPEG or WebP.");
     }
   }
 
-  #lost(image, error) {
-    if (this.#image !== image || error.name === "AbortError") return;
+  #lost(one, error) {
+    if (image !== one || error.name === "AbortError") return;
     this.#dropImage();
     this.#say("image", `The image was not uploaded: ${error.message}`);
   }
 
-  #showImage(source, name) {
-    $("image-preview").src = source;
-    $("image-name").textContent = name;
-    $("image-progress").value = 0;
-    $("image-state").textContent = "Uploading";
+  #showImage() {
+    if (this.signal.aborted) return;
+    if ($("image-preview").getAttribute("src") !== image.source) $("image-preview").src = image.source;
+    $("image-name").textContent = image.name;
+    $("image-progress").value = image.share;
+    $("image-progress").hidden = Boolean(image.asset);
+    $("image-state").textContent = image.state;
     $("image-pick").hidden = true;
     $("image-picked").hidden = false;
   }
 
   #dropImage() {
-    const image = this.#image;
-    this.#image = null;
-    $("image-pick").hidden = false;
-    $("image-picked").hidden = true;
-    $("image-preview").removeAttribute("src");
-    if (!image) return;
-    image.stop.abort();
-    if (image.preview) URL.revokeObjectURL(image.preview);
+    const before = image;
+    image = null;
+    if (!this.signal.aborted) {
+      $("image-pick").hidden = false;
+      $("image-picked").hidden = true;
+      $("image-preview").removeAttribute("src");
+    }
+    if (!before) return;
+    before.stop.abort();
+    if (before.preview) URL.revokeObjectURL(before.preview);
     // It came for this shot alone and was not used.
-    if (image.owned && image.asset) remove(`/assets/${image.asset.id}`).catch(() => {});
+    if (before.owned && before.asset) remove(`/assets/${before.asset.id}`, { permanent: true }).catch(() => {});
   }
 
   #offerModels() {
@@ -229,7 +241,7 @@ export class Generate {
       if (select.value) input[select.dataset.option] = JSON.parse(select.value);
     }
     if (seconds) clip.duration = seconds;
-    if (shown.image && this.#image?.asset) clip.image_asset_id = this.#image.asset.id;
+    if (shown.image && image?.asset) clip.image_asset_id = image.asset.id;
     if (Object.keys(input).length) clip.input = input;
     memory.set("shot-model", `${shown.provider} ${id}`);
     memory.set("duration", seconds || null);
@@ -245,13 +257,13 @@ export class Generate {
     if (this.#isOther() && !$("model-other").value.trim()) {
       return this.#refuse("model", "Name the model, as owner/model.");
     }
-    if (this.#model().needs_image && !this.#image) {
+    if (this.#model().needs_image && !image) {
       return this.#refuse("image", "This model begins with an image: choose one.");
     }
     this.#busy(true);
     const begun = Date.now();
     try {
-      await this.#image?.done;
+      await image?.done;
       const json = this.#request();
       const text = JSON.stringify(json);
       if (this.#sent && this.#sent !== text) this.#key = randomId();
@@ -259,7 +271,7 @@ export class Generate {
       const job = await post("/jobs", json, { headers: { "Idempotency-Key": this.#key } });
       // Asked for again after an answer, the same is another take.
       this.#key = randomId();
-      if (this.#image) this.#image.owned = false;
+      if (image) image.owned = false;
       this.onJob(job);
     } catch (error) {
       this.#explain(error);
@@ -271,6 +283,7 @@ export class Generate {
 
   #busy(yes) {
     this.#sending = yes;
+    if (this.signal.aborted) return;
     $("generate").classList.toggle("rolling", yes);
     $("generate-button").setAttribute("aria-disabled", String(yes));
     $("generate-button").textContent = yes ? "Sending…" : "Generate";
@@ -278,6 +291,10 @@ export class Generate {
 
   /** Each field's error at the field, the rest above the button. */
   #explain(error) {
+    if (this.signal.aborted) {
+      toast(`The shot was not sent: ${error.message}`, { bad: true });
+      return;
+    }
     const places = [
       [/prompt/, "prompt"],
       [/image/, "image"],
@@ -302,6 +319,7 @@ export class Generate {
   }
 
   #say(name, words) {
+    if (this.signal.aborted) return;
     const element = $(`${name}-error`);
     element.textContent = words ? words[0].toUpperCase() + words.slice(1) : "";
     $({ image: "image-pick" }[name] ?? name).setAttribute("aria-invalid", String(Boolean(words)));

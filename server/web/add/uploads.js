@@ -1,27 +1,25 @@
-/** Files on their way in: chosen, dropped or pasted, a card each, two at a time. */
+/**
+ * Files on their way in, a card each, two at a time; they go on while views come and go.
+ *
+ *   uploads.add(files)    uploads.elements: the cards    event `change`: there are others
+ */
 
-import { upload } from "./api.js";
-import { $, h, icon } from "./dom.js";
-import { bytes } from "./format.js";
-import { leader } from "./frame.js";
-import { toast } from "./notice.js";
+import { upload } from "../api.js";
+import { h, icon } from "../dom.js";
+import { bytes } from "../format.js";
+import { leader } from "../frame.js";
+import { list } from "../library/list.js";
+import { toast } from "../notice.js";
 
 const AT_ONCE = 2;
 
-export class Uploads {
+class Uploads extends EventTarget {
   #waiting = [];
   #running = 0;
   #cards = new Set();
 
-  /** @param {{onDone: () => void, onChange: () => void}} heard */
-  constructor({ onDone, onChange }) {
-    this.onDone = onDone;
-    this.onChange = onChange;
-    $("add-files").addEventListener("click", () => $("files").click());
-    $("files").addEventListener("change", () => {
-      this.add($("files").files);
-      $("files").value = "";
-    });
+  constructor() {
+    super();
     addEventListener("beforeunload", (event) => {
       if (this.#cards.size) event.preventDefault();
     });
@@ -34,7 +32,7 @@ export class Uploads {
   /** @param {Iterable<File>} files */
   add(files) {
     for (const file of files) this.#waiting.push(this.#prepare(file));
-    this.onChange();
+    this.dispatchEvent(new Event("change"));
     this.#next();
   }
 
@@ -71,7 +69,7 @@ export class Uploads {
 
   #drop(one) {
     this.#cards.delete(one.element);
-    this.onChange();
+    this.dispatchEvent(new Event("change"));
   }
 
   async #next() {
@@ -81,7 +79,7 @@ export class Uploads {
     this.#next();
     try {
       one.status.textContent = "Uploading";
-      const asset = await upload(one.file, one.file.name, {
+      await upload(one.file, one.file.name, {
         signal: one.stop.signal,
         onProgress: (share) => {
           // The last bytes are out; the answer comes when they are on the disk.
@@ -91,7 +89,7 @@ export class Uploads {
         },
       });
       this.#drop(one);
-      this.onDone(asset);
+      list.refresh();
     } catch (error) {
       if (error.name !== "AbortError") this.#fail(one, error);
     }
@@ -124,52 +122,4 @@ export class Uploads {
   }
 }
 
-const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-
-/**
- * Files dropped anywhere go to the library; an image dropped on the slate is a first frame.
- * @param {{onFiles: (files: FileList) => void, slate: HTMLElement, onImage: (file: File) => void}} where
- */
-export function acceptDrops({ onFiles, slate, onImage }) {
-  const veil = $("drop");
-  let depth = 0;
-  const end = () => {
-    depth = 0;
-    veil.hidden = true;
-    slate.classList.remove("dropping");
-  };
-  const overSlate = (event) => event.target instanceof Node && slate.contains(event.target);
-  const blocked = () => document.querySelector("dialog:modal") !== null;
-  addEventListener("dragenter", (event) => {
-    if (!hasFiles(event) || blocked()) return;
-    depth += 1;
-  });
-  addEventListener("dragleave", (event) => {
-    if (!hasFiles(event)) return;
-    depth -= 1;
-    if (depth <= 0) end();
-  });
-  addEventListener("dragover", (event) => {
-    if (!hasFiles(event)) return;
-    event.preventDefault();
-    if (blocked()) return;
-    slate.classList.toggle("dropping", overSlate(event));
-    veil.hidden = overSlate(event);
-  });
-  addEventListener("drop", (event) => {
-    if (!hasFiles(event)) return;
-    event.preventDefault();
-    end();
-    if (blocked()) return;
-    const { files } = event.dataTransfer;
-    const [first] = files;
-    if (overSlate(event) && first?.type.startsWith("image/")) onImage(first);
-    else onFiles(files);
-  });
-  addEventListener("paste", (event) => {
-    const [file] = [...(event.clipboardData?.files ?? [])].filter((one) => one.type.startsWith("image/"));
-    if (!file || blocked()) return;
-    event.preventDefault();
-    onImage(file);
-  });
-}
+export const uploads = new Uploads();

@@ -1,9 +1,15 @@
-/** The screening room: one asset, large, with all that can be done to it. */
+/** Plays or shows one asset, tells what it is, and does to it what can be done. */
 
-import { downloadOf, local, patch, post, remove } from "./api.js";
-import { $, h, icon, setText } from "./dom.js";
-import { bytes, isUnsaved, kindWord, moment, roleWord, stateBadge, timecode, title } from "./format.js";
-import { confirm, toast } from "./notice.js";
+import { downloadOf, local, patch, post, remove } from "../api.js";
+import { $, h, icon, setText } from "../dom.js";
+import { bytes, isUnsaved, kindWord, moment, roleWord, stateBadge, timecode, title } from "../format.js";
+import { confirm, openDialog } from "../dialog.js";
+import { draft } from "../generate/draft.js";
+import { list } from "../library/list.js";
+import { live } from "../live.js";
+import { toast } from "../notice.js";
+import { go } from "../router.js";
+import { saving } from "../saving.js";
 import { share } from "./share.js";
 
 export class Player {
@@ -13,47 +19,38 @@ export class Player {
   #media = null;
 
   /**
-   * @param {import("./library.js").Library} library
-   * @param {import("./generate.js").Generate} generate
-   * @param {import("./saving.js").Saving} saving
+   * @param {object} asset
+   * @param {AbortSignal} signal aborted when it is no longer shown
    */
-  constructor(library, generate, saving) {
-    this.saving = saving;
-    this.library = library;
-    this.generate = generate;
-    const dialog = $("viewer");
-    $("viewer-close").addEventListener("click", () => dialog.close());
+  constructor(asset, signal) {
+    this.#asset = asset;
+    $("viewer-close").addEventListener("click", () => this.leave());
     $("previous").addEventListener("click", () => this.#go(-1));
     $("next").addEventListener("click", () => this.#go(1));
-    dialog.addEventListener("keydown", (event) => this.#key(event));
-    dialog.addEventListener("close", () => {
-      const id = this.#asset?.id;
-      this.#clear();
-      this.#asset = null;
-      this.library.focus(id);
-    });
-    $("rename-cancel").addEventListener("click", () => $("rename").close());
-    $("rename-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.#rename();
-    });
-  }
-
-  /** @param {object} asset */
-  open(asset) {
-    this.#asset = asset;
-    this.#clear();
+    addEventListener("keydown", (event) => this.#key(event), { signal });
+    signal.addEventListener("abort", () => this.#clear());
     $("stage").style.setProperty("--ratio", asset.width && asset.height ? `${asset.width} / ${asset.height}` : "auto");
     $("stage").append(this.#picture(asset));
     this.update(asset);
-    if (!$("viewer").open) $("viewer").showModal();
-    (this.#media ?? $("viewer-title")).focus();
-    $("side").scrollTop = 0;
+  }
+
+  get id() {
+    return this.#asset.id;
+  }
+
+  /** What has the focus first. */
+  get focus() {
+    return this.#media ?? $("viewer-title");
+  }
+
+  /** Back to where the asset is one of many. */
+  leave() {
+    if (list.find(this.id) && history.length > 1 && list.listed) history.back();
+    else go("/library", { replace: true });
   }
 
   /** Shows what is known by now about the asset that is open. */
   update(asset) {
-    if (asset?.id !== this.#asset?.id) return;
     const before = this.#asset.storage_state;
     this.#asset = asset;
     // What could not be shown may be shown now.
@@ -68,7 +65,7 @@ export class Player {
     if (this.#media) this.#media.setAttribute("aria-label", name);
     $("viewer-keys").hidden = asset.kind !== "video";
     // What can be done follows from the state, too.
-    const state = `${asset.id} ${asset.storage_state} ${this.saving.isSaving(asset.id)}`;
+    const state = `${asset.id} ${asset.storage_state} ${saving.isSaving(asset.id)}`;
     if ($("actions").dataset.asset !== state) {
       $("actions").dataset.asset = state;
       $("actions").replaceChildren(...this.#actions(asset));
@@ -76,23 +73,19 @@ export class Player {
     $("facts").replaceChildren(...facts(asset));
     const index = this.#index();
     $("previous").disabled = index <= 0;
-    $("next").disabled = index < 0 || index >= this.library.assets.length - 1;
-  }
-
-  /** @param {object[]} assets what the library shows now */
-  follow(assets) {
-    const now = assets.find((one) => one.id === this.#asset?.id);
-    if (now) this.update(now);
+    $("next").disabled = index < 0 || index >= list.assets.length - 1;
   }
 
   #index() {
-    return this.library.assets.findIndex((one) => one.id === this.#asset?.id);
+    return list.assets.findIndex((one) => one.id === this.id);
   }
 
   #go(step) {
-    const next = this.library.assets[this.#index() + step];
-    if (next && this.#index() >= 0) this.open(next);
-    if (this.#index() >= this.library.assets.length - 3) this.library.more();
+    const index = this.#index();
+    const next = list.assets[index + step];
+    if (index < 0 || !next) return;
+    if (index + step >= list.assets.length - 3) list.more();
+    go(`/asset/${next.id}`, { replace: true });
   }
 
   #clear() {
@@ -144,8 +137,8 @@ export class Player {
       h(`button.action${more}`, { type: "button", onclick, title: hint }, icon(name), h("span", {}, words));
     const there = ["stored", "url_only"].includes(asset.storage_state);
     return [
-      isUnsaved(asset) && act("download", this.saving.isSaving(asset.id) ? "Saving…" : "Save now",
-        () => this.saving.save([this.#asset])),
+      isUnsaved(asset) && act("download", saving.isSaving(asset.id) ? "Saving…" : "Save now",
+        () => saving.save([this.#asset])),
       there && h("a.action", { href: downloadOf(asset), download: asset.filename, target: isUnsaved(asset) && "_blank", rel: "noopener" },
         icon("download"), h("span", {}, "Download")),
       there && act("link", "Copy link", () => share(this.#asset)),
@@ -156,7 +149,7 @@ export class Player {
         act("frame", "Use as first frame", () => this.#useImage()),
       asset.role === "download" && asset.storage_state === "failed" && asset.job_id &&
         act("download", "Try again", () => this.#retry()),
-      act("pencil", "Rename", () => this.#askName()),
+      act("pencil", "Rename", () => this.#rename()),
       act("trash", "Delete", () => this.#delete(), { more: ".grave" }),
     ].filter(Boolean);
   }
@@ -165,36 +158,44 @@ export class Player {
   async #retry() {
     try {
       const job = await post(`/jobs/${this.#asset.job_id}/retry`);
-      $("viewer").close();
-      this.generate.onJob(job);
-      this.library.refresh();
+      live.put(job);
+      this.leave();
+      list.refresh();
     } catch (error) {
       toast(error.message, { bad: true });
     }
   }
 
-  #askName() {
-    $("rename-error").textContent = "";
-    $("rename-name").value = this.#asset.filename;
-    $("rename").showModal();
-    const dot = this.#asset.filename.lastIndexOf(".");
-    $("rename-name").setSelectionRange(0, dot > 0 ? dot : this.#asset.filename.length);
-  }
-
-  async #rename() {
-    const filename = $("rename-name").value.trim();
-    if (!filename) {
-      $("rename-error").textContent = "Give it a name.";
-      return;
-    }
-    try {
-      const asset = await patch(`/assets/${this.#asset.id}`, { filename });
-      $("rename").close();
-      this.library.put(asset);
-      toast(`Renamed to ${asset.filename}`);
-    } catch (error) {
-      $("rename-error").textContent = error.message;
-    }
+  #rename() {
+    const asset = this.#asset;
+    const name = h("input", { id: "rename-name", name: "filename", maxlength: 400, autocomplete: "off", value: asset.filename, "aria-describedby": "rename-error" });
+    const told = h("p.form-error", { id: "rename-error", role: "alert" });
+    const send = async (event) => {
+      event.preventDefault();
+      const filename = name.value.trim();
+      if (!filename) return void (told.textContent = "Give it a name.");
+      try {
+        const renamed = await patch(`/assets/${asset.id}`, { filename });
+        dialog.close();
+        if (list.find(asset.id)) list.put(renamed);
+        else this.update(renamed);
+        toast(`Renamed to ${renamed.filename}`);
+      } catch (error) {
+        told.textContent = error.message;
+      }
+    };
+    const dialog = openDialog({
+      title: "Rename",
+      content: [
+        h("form", { novalidate: true, onsubmit: send },
+          h("label", { for: "rename-name" }, "File name"), name, told,
+          h("div.buttons", {},
+            h("button.secondary", { type: "button", onclick: () => dialog.close() }, "Cancel"),
+            h("button.primary", { type: "submit" }, "Rename"))),
+      ],
+    });
+    const dot = asset.filename.lastIndexOf(".");
+    name.setSelectionRange(0, dot > 0 ? dot : asset.filename.length);
   }
 
   async #delete() {
@@ -214,8 +215,8 @@ export class Player {
         return;
       }
     }
-    $("viewer").close();
-    this.library.drop(asset.id);
+    this.leave();
+    list.drop(asset.id);
     toast(`Deleted ${asset.filename}`);
   }
 
@@ -233,26 +234,24 @@ export class Player {
       const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
       const stem = this.#asset.filename.replace(/\.[^.]+$/, "");
       const at = timecode(video.currentTime).replaceAll(":", "-");
-      $("viewer").close();
-      this.generate.useFile(new File([blob], `${stem} at ${at}.png`, { type: "image/png" }));
-      $("prompt").focus();
+      draft.image = { file: new File([blob], `${stem} at ${at}.png`, { type: "image/png" }) };
+      go("/generate");
     } catch {
       toast("This frame cannot be taken: the video is not stored here yet.", { bad: true });
     }
   }
 
   #useImage() {
-    const asset = this.#asset;
-    $("viewer").close();
-    this.generate.useAsset(asset, local(asset.poster_url ?? asset.url));
-    $("prompt").focus();
+    draft.image = { asset: this.#asset };
+    go("/generate");
   }
 
   #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("dialog") !== $("viewer")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.querySelector("dialog:modal")) return;
     if (event.target.matches("input, select, textarea")) return;
     const [media, key] = [this.#media, event.key.toLowerCase()];
     const done = () => event.preventDefault();
+    if (key === "escape" && !document.fullscreenElement) return done(), this.leave();
     if (event.shiftKey && (key === "n" || key === "p")) return done(), this.#go(key === "n" ? 1 : -1);
     if (!media || event.shiftKey) return undefined;
     const to = (time) => (done(), (media.currentTime = Math.max(0, Math.min(time, media.duration || 0))));

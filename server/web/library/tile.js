@@ -1,8 +1,9 @@
 /** One asset in the library: a frame, a caption, and a moving preview when looked at. */
 
-import { downloadOf, local } from "./api.js";
-import { arrange, h, icon, setText } from "./dom.js";
-import { ago, isUnsaved, kindWord, roleWord, stateBadge, timecode, title } from "./format.js";
+import { downloadOf, local } from "../api.js";
+import { arrange, h, icon, setText } from "../dom.js";
+import { ago, isUnsaved, kindWord, roleWord, stateBadge, timecode, title } from "../format.js";
+import { saving } from "../saving.js";
 
 const ICONS = { audio: "audio", image: "image", other: "file", video: "play" };
 const PREVIEW_AFTER = 350;
@@ -11,9 +12,8 @@ const still = matchMedia("(prefers-reduced-motion: reduce)");
 /**
  * @param {object} first the asset
  * @param {(asset: object) => void} onOpen
- * @param {import("./saving.js").Saving} saving
  */
-export function tile(first, onOpen, saving) {
+export function tile(first, onOpen) {
   let asset = first;
   const picture = h("img", { alt: "", loading: "lazy", decoding: "async" });
   const stand = h("span.stand-in");

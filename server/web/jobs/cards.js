@@ -1,11 +1,11 @@
 /** A card per job that runs, or that failed and waits for somebody's word. */
 
-import { post } from "./api.js";
-import { arrange, h, icon, memory, setText } from "./dom.js";
-import { bytes, timecode } from "./format.js";
-import { leader } from "./frame.js";
-import { isActive } from "./live.js";
-import { announce, toast } from "./notice.js";
+import { post } from "../api.js";
+import { arrange, h, icon, memory, setText } from "../dom.js";
+import { bytes, timecode } from "../format.js";
+import { leader } from "../frame.js";
+import { isActive } from "../live.js";
+import { announce, toast } from "../notice.js";
 
 const WORDS = {
   queued: "Queued",
@@ -27,7 +27,7 @@ export class JobCards {
   #jobs = [];
 
   /**
-   * @param {import("./live.js").Live} live
+   * @param {typeof import("../live.js").live} live
    * @param {{onChange: () => void}} heard
    */
   constructor(live, { onChange }) {
@@ -95,7 +95,7 @@ export class JobCards {
     memory.set("dismissed", [...this.#dismissed].slice(-200));
     this.#show(this.#jobs);
     // The button is gone: the focus goes on to the next card, or to where one begins anew.
-    (document.querySelector("#cards button") ?? document.querySelector("#prompt")).focus();
+    (document.querySelector("#cards button") ?? document.querySelector("#view h1"))?.focus();
   }
 
   #tick() {

@@ -1,0 +1,99 @@
+"""Old names that go on meaning an asset: of a former installation, and from before a move."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, delete, insert, select
+
+from server.catalog.tables import alias, asset
+
+# What an alias is a name of: a storage key, an asset's old id, the old id of a generated video.
+KEY, ASSET, VIDEO = "key", "asset", "video"
+# The source of keys that were ours once.
+MOVED = "moved"
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks for a name: the same one may mean different things to different people.
+
+    `asset_id` is what a token is for, when somebody comes with one.
+    """
+
+    user_id: str | None = None
+    asset_id: str | None = None
+
+
+def add(
+    conn: Connection,
+    *,
+    user_id: str,
+    kind: str,
+    source: str,
+    name: str,
+    asset_id: str,
+    now: datetime,
+) -> None:
+    """Have a name mean an asset; one that the same source gave before means this one from now."""
+    conn.execute(
+        delete(alias).where(
+            alias.c.user_id == user_id,
+            alias.c.kind == kind,
+            alias.c.source == source,
+            alias.c.name == name,
+        )
+    )
+    conn.execute(
+        insert(alias).values(
+            user_id=user_id,
+            kind=kind,
+            source=source,
+            name=name,
+            asset_id=asset_id,
+            created_at=now,
+        )
+    )
+
+
+def find(conn: Connection, kind: str, name: str, asker: Asker) -> str | None:
+    """The asset that a name means to somebody; what is not theirs only if nothing else has it.
+
+    The answer gives no right to the asset: that is judged afterwards, as for its own id.
+    """
+    query: Select[Any] = (
+        select(asset.c.id, asset.c.user_id, asset.c.visibility)
+        .join(alias, alias.c.asset_id == asset.c.id)
+        .where(alias.c.kind == kind, alias.c.name == name, asset.c.deleted_at.is_(None))
+        .order_by(alias.c.id.desc())
+    )
+    found = conn.execute(query).all()
+    return str(max(found, key=lambda row: _closeness(row, asker)).id) if found else None
+
+
+def known(conn: Connection, user_id: str, kind: str, source: str, name: str) -> str | None:
+    """The asset that a source's name means, in the trash or not."""
+    query = select(alias.c.asset_id).where(
+        alias.c.user_id == user_id,
+        alias.c.kind == kind,
+        alias.c.source == source,
+        alias.c.name == name,
+    )
+    return conn.execute(query).scalar()
+
+
+def drop(conn: Connection, kind: str, name: str, asset_id: str) -> None:
+    """A name that an asset has had once is its name again, or nobody's."""
+    conn.execute(
+        delete(alias).where(
+            alias.c.kind == kind, alias.c.name == name, alias.c.asset_id == asset_id
+        )
+    )
+
+
+def _closeness(row: Row[Any], asker: Asker) -> tuple[bool, bool, bool]:
+    return (
+        row.id == asker.asset_id,
+        row.user_id == asker.user_id,
+        row.visibility == "public",
+    )

@@ -1,0 +1,34 @@
+"""A bar on stderr for what counts bytes, and how sizes are printed."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+MB = 1_000_000
+STEPS = 1000
+
+
+@contextmanager
+def progress(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Gives a function to be called with the bytes done and the bytes of all.
+
+    Nothing is shown when `quiet`, or when nobody looks at a terminal.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    with click.progressbar(length=STEPS, label=label, file=sys.stderr) as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.label = f"{label} {size_of(done)} of {size_of(total)}"
+            bar.update(max(0, done * STEPS // max(1, total) - bar.pos))
+
+        yield report
+        bar.update(max(0, STEPS - bar.pos))
+
+
+def size_of(size: int) -> str:
+    """Bytes as a person reads them."""
+    return f"{size / MB:,.1f} MB"

@@ -1,0 +1,62 @@
+"""What is within somebody's reach: their assets, their places, their lists."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from litestar.params import QueryParameter
+from sqlalchemy import Connection, Row
+
+from server.catalog import assets, projects
+from server.catalog.keys import Principal
+from server.errors import Invalid, NotFound
+from server.http.auth import asker, owns
+
+Limit = Annotated[int, QueryParameter(ge=1, le=200, description="How many at most.")]
+
+
+def own_row(
+    conn: Connection, principal: Principal, asset_id: str, *, trashed: bool = False
+) -> Row[Any]:
+    """An asset's row if the principal may manage it, by its id or an old one; else NotFound."""
+    asset_id = assets.named(conn, asset_id, asker(principal))
+    row = assets.get(conn, asset_id, trashed=trashed)
+    if row is None or not owns(principal, row.user_id):
+        raise NotFound("There is no such asset.")
+    return row
+
+
+def place(
+    conn: Connection, user_id: str, project_id: str | None, scene_id: str | None
+) -> tuple[str, str | None]:
+    """Where something new of a user's goes: (project, scene). Raises Invalid, by field."""
+    if project_id is None:
+        project_id = projects.default_project(conn, user_id)
+    elif projects.own_project(conn, user_id, project_id) is None:
+        raise Invalid(
+            "There is no such project of yours.",
+            fields=[{"field": "project_id", "message": "names no project of yours"}],
+        )
+    if scene_id is not None and not projects.has_scene(conn, project_id, scene_id):
+        raise Invalid(
+            "There is no such scene in this project.",
+            fields=[{"field": "scene_id", "message": "names no scene of this project"}],
+        )
+    return project_id, scene_id
+
+
+def whose(principal: Principal, user_id: str | None) -> str:
+    """Whose things a list is to show: one's own, or (for an admin) another's."""
+    if user_id is None or user_id == principal.user_id:
+        return principal.user_id
+    if not principal.is_admin:
+        raise NotFound("There is no such user.")
+    return user_id
+
+
+def check_expiry(expires_at: datetime | None, now: datetime) -> None:
+    """Raise Invalid for a moment that has passed, or that names no zone."""
+    if expires_at is not None and (expires_at.tzinfo is None or expires_at <= now):
+        raise Invalid(
+            "expires_at must be a moment to come, with its time zone.",
+            fields=[{"field": "expires_at", "message": "is not in the future"}],
+        )

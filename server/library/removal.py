@@ -1,0 +1,256 @@
+"""Deleting, and undoing it: assets, scenes, projects, users, with all that is in them.
+
+Deleting marks rows in one transaction, so that it is quick, all or nothing, and everything is
+out of sight (and out of reach of every link) at its commit. What is marked lies in the trash
+until `purge_at`; what is deleted for good has that moment at once. `purge` takes the rows out,
+some at a time, and the collector then gives back the bytes that nobody else has. All that went
+together has the same `deleted_at`: that is how it comes back together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    delete,
+    false,
+    func,
+    or_,
+    select,
+    update,
+)
+
+from server.catalog import access, events, jobs, projects
+from server.catalog.tables import alias, asset, in_trash, job, project, scene, user
+
+Noun = Literal["asset", "scene", "project", "user"]
+FOREVER = timedelta(0)
+# Rows that one transaction of a purge takes out.
+BATCH = 200
+
+
+@dataclass(frozen=True)
+class Sum:
+    """How many assets (their posters too) and bytes went, or came back."""
+
+    assets: int
+    bytes: int
+
+
+def remove(
+    conn: Connection, noun: Noun, ids: Sequence[str], *, now: datetime, keep: timedelta
+) -> Sum:
+    """Delete things with all that is in them; what went. Their jobs are canceled.
+
+    `keep` is how long they stay in the trash; FOREVER skips it, also for what is there already.
+    """
+    forever = keep <= FOREVER
+    inside = _assets(noun, ids)
+    going = inside if forever else and_(inside, asset.c.deleted_at.is_(None))
+    gone = _sum(conn, going)
+    visible = select(asset.c.user_id, asset.c.id).where(inside, asset.c.deleted_at.is_(None))
+    events.assets_deleted(conn, [(row.user_id, row.id) for row in conn.execute(visible)])
+    _cancel_jobs(conn, noun, ids)
+    if noun == "project":
+        for project_id in ids:
+            projects.replace_default(conn, project_id, now)
+    if forever:
+        # Their names are free at once, though the rows take their time.
+        theirs = select(asset.c.id).where(going)
+        conn.execute(delete(alias).where(alias.c.asset_id.in_(theirs)))
+        conn.execute(update(asset).where(going).values(storage_key=asset.c.id))
+    for table, which in (*_containers(noun, ids), (asset, inside)):
+        fresh = which if forever else and_(which, table.c.deleted_at.is_(None))
+        conn.execute(update(table).where(fresh).values(deleted_at=now, purge_at=now + keep))
+    _tell(conn, noun, ids)
+    access.bump(conn)
+    return gone
+
+
+def restore(conn: Connection, noun: Noun, ids: Sequence[str], *, now: datetime) -> Sum:
+    """Bring things back from the trash, with what went there with them, and where they belong.
+
+    What is not in the trash (any more) is left alone.
+    """
+    back = _assets(noun, ids)
+    for table, which in _containers(noun, ids)[-1:]:
+        query = select(table.c.id, table.c.deleted_at).where(which, in_trash(table))
+        together = []
+        for row in conn.execute(query).all():
+            # What was in the trash before it went there stays there.
+            together.append(and_(_assets(noun, [row.id]), asset.c.deleted_at == row.deleted_at))
+            for inner, where in _containers(noun, [row.id]):
+                _bring_back(conn, inner, and_(where, inner.c.deleted_at == row.deleted_at))
+        back = or_(false(), *together)
+    back = and_(back, in_trash(asset))
+    found = conn.execute(select(asset).where(back)).all()
+    came = _sum(conn, back)
+    _bring_back(conn, asset, back)
+    for row in found:
+        _mend(conn, row, now)
+        events.asset_changed(conn, row.id)
+    homes = {row.project_id for row in found}
+    if noun == "scene":
+        homes |= set(conn.execute(select(scene.c.project_id).where(scene.c.id.in_(ids))).scalars())
+    _bring_back(conn, project, project.c.id.in_(homes))
+    _bring_back(conn, scene, scene.c.id.in_({row.scene_id for row in found} - {None}))
+    _tell(conn, noun, ids)
+    access.bump(conn)
+    return came
+
+
+def expire(conn: Connection, *, now: datetime, keep: timedelta) -> Sum:
+    """Delete the assets whose owners said until when they are wanted."""
+    query = select(asset.c.id).where(asset.c.expires_at <= now, asset.c.deleted_at.is_(None))
+    ids = list(conn.execute(query).scalars())
+    return remove(conn, "asset", ids, now=now, keep=keep) if ids else Sum(0, 0)
+
+
+def is_due(conn: Connection, now: datetime) -> bool:
+    """Whether there is anything for `expire` or `purge`."""
+    late = select(asset.c.id).where(asset.c.expires_at <= now, asset.c.deleted_at.is_(None))
+    if conn.execute(late.limit(1)).first() is not None:
+        return True
+    return any(
+        conn.execute(select(table.c.id).where(due).limit(1)).first() is not None
+        for table, due in _due(now)
+    )
+
+
+def purge(conn: Connection, now: datetime) -> bool:
+    """Take out rows whose time in the trash is over, some of them; whether any are left.
+
+    Where a job still runs they wait for its end: it has been told to stop.
+    """
+    for table, due in _due(now):
+        ids = list(conn.execute(select(table.c.id).where(due).limit(BATCH)).scalars())
+        if ids:
+            conn.execute(delete(table).where(table.c.id.in_(ids)))
+            return True
+    return False
+
+
+def empty(conn: Connection, user_id: str, *, now: datetime) -> Sum:
+    """Delete for good what a user has in the trash; what went."""
+    query = select(asset.c.id).where(asset.c.user_id == user_id, in_trash(asset))
+    gone = remove(conn, "asset", list(conn.execute(query).scalars()), now=now, keep=FOREVER)
+    theirs = select(project.c.id).where(project.c.user_id == user_id)
+    for table, mine in (
+        (scene, scene.c.project_id.in_(theirs)),
+        (project, project.c.user_id == user_id),
+    ):
+        conn.execute(
+            update(table).where(mine, in_trash(table)).values(deleted_at=now, purge_at=now)
+        )
+    return gone
+
+
+def of_drafts(conn: Connection, user_id: str) -> list[str]:
+    """Assets that nobody will miss: parts of what was never finished, and what never came.
+
+    Those are the clips of jobs that failed, or were canceled, before they could be combined, and
+    assets that never got their bytes.
+    """
+    unfinished = select(job.c.id).where(
+        job.c.user_id == user_id, job.c.combine, job.c.status.in_(("failed", "canceled"))
+    )
+    query = select(asset.c.id).where(
+        asset.c.user_id == user_id,
+        asset.c.deleted_at.is_(None),
+        or_(
+            and_(asset.c.role == "clip", asset.c.job_id.in_(unfinished)),
+            asset.c.storage_state.in_(("failed", "expired")),
+        ),
+    )
+    return list(conn.execute(query).scalars())
+
+
+def _assets(noun: Noun, ids: Sequence[str]) -> ColumnElement[bool]:
+    if noun == "asset":
+        return or_(asset.c.id.in_(ids), asset.c.poster_of.in_(ids))
+    column: ColumnElement[bool] = asset.c[f"{noun}_id"].in_(ids)
+    return column
+
+
+def _containers(noun: Noun, ids: Sequence[str]) -> list[tuple[Table, ColumnElement[bool]]]:
+    """What else goes: the thing itself and what is in it, as (table, condition)."""
+    if noun == "scene":
+        return [(scene, scene.c.id.in_(ids))]
+    if noun == "project":
+        return [(scene, scene.c.project_id.in_(ids)), (project, project.c.id.in_(ids))]
+    if noun == "user":
+        theirs = select(project.c.id).where(project.c.user_id.in_(ids))
+        return [
+            (scene, scene.c.project_id.in_(theirs)),
+            (project, project.c.user_id.in_(ids)),
+            (user, user.c.id.in_(ids)),
+        ]
+    return []
+
+
+def _due(now: datetime) -> list[tuple[Table, ColumnElement[bool]]]:
+    """Rows to be taken out: the assets first, then what they were in."""
+    active = select(job.c.id).where(job.c.status.in_(jobs.ACTIVE))
+    at_work = {
+        asset: active.where(job.c.id == asset.c.job_id),
+        scene: active.where(job.c.scene_id == scene.c.id),
+        project: active.where(job.c.project_id == project.c.id),
+        user: active.where(job.c.user_id == user.c.id),
+    }
+    return [
+        (table, and_(table.c.purge_at <= now, ~busy.exists())) for table, busy in at_work.items()
+    ]
+
+
+def _cancel_jobs(conn: Connection, noun: Noun, ids: Sequence[str]) -> None:
+    if noun == "asset":
+        # A download has nothing else to go for; a generation may have other clips.
+        whose = select(asset.c.job_id).where(asset.c.id.in_(ids))
+        which: ColumnElement[bool] = and_(job.c.kind == "download", job.c.id.in_(whose))
+    else:
+        which = job.c[f"{noun}_id"].in_(ids)
+    query = select(job.c.id).where(
+        which, job.c.status.in_(jobs.ACTIVE), job.c.cancel_requested.is_(False)
+    )
+    for job_id in conn.execute(query).scalars().all():
+        jobs.change(conn, job_id, cancel_requested=True)
+
+
+def _bring_back(conn: Connection, table: Table, which: ColumnElement[bool]) -> None:
+    conn.execute(update(table).where(which, in_trash(table)).values(deleted_at=None, purge_at=None))
+
+
+def _mend(conn: Connection, row: Any, now: datetime) -> None:
+    """What came to a halt in the trash is tried again, or says that it ended."""
+    values: dict[str, Any] = {}
+    if row.expires_at is not None and row.expires_at <= now:
+        values["expires_at"] = None
+    if row.storage_state == "pending" and row.role == "download":
+        words = "The download was canceled when the file was deleted. Retry it."
+        trouble = {"type": "canceled", "message": words, "at": now.isoformat()}
+        values |= {"storage_state": "failed", "storage_error": trouble}
+    elif row.storage_state == "pending":
+        values |= {"storage_state": "unsaved", "next_save_at": now}
+    elif row.storage_state in ("url_only", "unsaved"):
+        values["next_save_at"] = now
+    if values:
+        conn.execute(update(asset).where(asset.c.id == row.id).values(**values))
+
+
+def _tell(conn: Connection, noun: Noun, ids: Sequence[str]) -> None:
+    for one in ids:
+        if noun == "project":
+            events.project_changed(conn, one)
+        elif noun == "scene":
+            events.scene_changed(conn, one)
+
+
+def _sum(conn: Connection, which: ColumnElement[bool]) -> Sum:
+    query = select(func.count(), func.coalesce(func.sum(asset.c.size), 0)).where(which)
+    count, size = conn.execute(query).one()
+    return Sum(int(count), int(size))

@@ -1,0 +1,147 @@
+"""What fills the volume, and who may fill it how far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, func, select
+
+from server.blobs.rows import blob
+from server.catalog import jobs
+from server.catalog.tables import asset, in_trash, project, user
+from server.errors import QuotaExceeded
+
+# What counts: all that is in sight or in the trash. What was deleted for good is on its way out.
+_LIVE = asset.c.deleted_at.is_(None)
+_TRASH = in_trash(asset)
+_SIZE = func.coalesce(asset.c.size, 0)
+
+
+def _count(which: Any) -> Any:
+    """Assets as people count them: a poster is a part of what it shows."""
+    return func.count().filter(and_(which, asset.c.role != "poster"))
+
+
+def _bytes(which: Any) -> Any:
+    return func.coalesce(func.sum(_SIZE).filter(which), 0)
+
+
+_SUMS: tuple[Any, ...] = (
+    _count(_LIVE).label("assets"),
+    _bytes(_LIVE).label("bytes"),
+    _count(_TRASH).label("trash_assets"),
+    _bytes(_TRASH).label("trash_bytes"),
+)
+
+
+@dataclass(frozen=True)
+class Store:
+    """The bytes behind the assets. Dedup: assets that have equal bytes share one blob."""
+
+    blob_bytes: int
+    asset_bytes: int
+    # In blobs that only the trash still needs: what emptying every trash gives back.
+    reclaimable: int
+
+    @property
+    def dedup_saved(self) -> int:
+        """What would be there besides, if each asset had bytes of its own."""
+        return max(0, self.asset_bytes - self.blob_bytes)
+
+
+def of_user(conn: Connection, user_id: str) -> Row[Any]:
+    """What a user has: `assets`, `bytes`, `trash_assets`, `trash_bytes`."""
+    return conn.execute(select(*_SUMS).where(asset.c.user_id == user_id)).one()
+
+
+def by_user(conn: Connection) -> Sequence[Row[Any]]:
+    """The same for every user, with `id`, `name` and quotas; who has most comes first."""
+    query = (
+        select(user.c.id, user.c.name, user.c.max_assets, user.c.max_bytes, *_SUMS)
+        .select_from(user.outerjoin(asset, asset.c.user_id == user.c.id))
+        .where(user.c.deleted_at.is_(None))
+        .group_by(user.c.id)
+    )
+    return sorted(conn.execute(query).all(), key=lambda row: -(row.bytes + row.trash_bytes))
+
+
+def by_project(conn: Connection, user_id: str | None = None) -> Sequence[Row[Any]]:
+    """What a user's projects (or all) have: `id`, `name`, `user_id` and the sums."""
+    query = (
+        select(project.c.id, project.c.name, project.c.user_id, *_SUMS)
+        .select_from(project.outerjoin(asset, asset.c.project_id == project.c.id))
+        .where(project.c.deleted_at.is_(None))
+        .group_by(project.c.id)
+    )
+    if user_id is not None:
+        query = query.where(project.c.user_id == user_id)
+    return sorted(conn.execute(query).all(), key=lambda row: (-row.bytes, row.name))
+
+
+def by_role(conn: Connection, user_id: str | None = None) -> Sequence[Row[Any]]:
+    """What a user (or everybody) has by `role`; here `poster` is one of them."""
+    query = (
+        select(
+            asset.c.role,
+            func.count().filter(_LIVE).label("assets"),
+            _bytes(_LIVE).label("bytes"),
+            _bytes(_TRASH).label("trash_bytes"),
+        )
+        .group_by(asset.c.role)
+        .order_by(asset.c.role)
+    )
+    if user_id is not None:
+        query = query.where(asset.c.user_id == user_id)
+    return conn.execute(query).all()
+
+
+def of_store(conn: Connection) -> Store:
+    """How many bytes there are, and how many would be without sharing."""
+    sealed = blob.c.state == "sealed"
+    blobs = conn.execute(select(func.coalesce(func.sum(blob.c.size), 0)).where(sealed)).scalar_one()
+    stored = select(_bytes(asset.c.blob_id.is_not(None)))
+    needed = select(asset.c.id).where(asset.c.blob_id == blob.c.id, _LIVE).exists()
+    trash = select(func.coalesce(func.sum(blob.c.size), 0)).where(sealed, ~needed)
+    return Store(
+        int(blobs), int(conn.execute(stored).scalar_one()), int(conn.execute(trash).scalar_one())
+    )
+
+
+def room(conn: Connection, user_id: str) -> int | None:
+    """How many bytes more a user may have; None without a quota."""
+    row = conn.execute(select(user.c.max_bytes).where(user.c.id == user_id)).first()
+    if row is None or row.max_bytes is None:
+        return None
+    used = of_user(conn, user_id)
+    return max(0, int(row.max_bytes) - int(used.bytes) - int(used.trash_bytes))
+
+
+def check_quota(conn: Connection, user_id: str, *, assets: int = 1, size: int = 1) -> None:
+    """Raise QuotaExceeded when a user may not have so many assets and bytes more.
+
+    To be asked before bytes are taken and before money is spent; clips that are under way count
+    as assets already.
+    """
+    row = conn.execute(
+        select(user.c.max_assets, user.c.max_bytes).where(user.c.id == user_id)
+    ).first()
+    if row is None or (row.max_assets is None and row.max_bytes is None):
+        return
+    used = of_user(conn, user_id)
+    if row.max_bytes is not None and used.bytes + used.trash_bytes + size > row.max_bytes:
+        raise QuotaExceeded(
+            f"The quota of {row.max_bytes} bytes does not allow this: {used.bytes} are in use"
+            f"{_in_trash(used.trash_bytes)}. Delete something, or ask an admin for more."
+        )
+    coming = jobs.active_clips(conn, user_id)
+    held = used.assets + used.trash_assets
+    if row.max_assets is not None and held + coming + assets > row.max_assets:
+        raise QuotaExceeded(
+            f"The quota of {row.max_assets} assets does not allow this: there are {used.assets}"
+            f"{_in_trash(used.trash_assets)}, and {coming} on their way. "
+            "Delete something, or ask an admin for more."
+        )
+
+
+def _in_trash(count: int) -> str:
+    return f", and {count} more in the trash" if count else ""

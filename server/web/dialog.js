@@ -1,0 +1,52 @@
+/**
+ * Dialogs: native, modal, made when they are needed and thrown away when they are closed.
+ *
+ *   openDialog({title, content, wide, label})  → {element, close(value), closed}
+ *       content: nodes below the heading; a <form method="dialog"> closes it, with its button's
+ *       value. `closed` resolves with that value, "" when it was escaped. The focus goes to the
+ *       first [autofocus] or control, and afterwards back to where it was.
+ *   confirm({title, words, yes, danger})       → Promise<boolean>
+ */
+
+import { h, icon } from "./dom.js";
+
+let count = 0;
+
+export function openDialog({ title, content, wide = false }) {
+  const id = `dialog-${++count}`;
+  const element = h(wide ? "dialog.small.wide" : "dialog.small", { "aria-labelledby": id },
+    h("div.dialog-head", {},
+      h("h2", { id }, title),
+      h("button.icon-button", { type: "button", "aria-label": "Close", onclick: () => element.close("") }, icon("close"))),
+    ...content);
+  const closed = new Promise((resolve) => {
+    element.addEventListener("close", () => {
+      resolve(element.returnValue);
+      // The toasts move out first: see notice.js.
+      setTimeout(() => element.remove());
+    }, { once: true });
+  });
+  document.body.append(element);
+  element.showModal();
+  (element.querySelector("[autofocus]") ?? element.querySelector("input:not(.visually-hidden), select, textarea"))?.focus();
+  return { element, close: (value = "") => element.close(value), closed };
+}
+
+/**
+ * Asks before something that is hard to take back.
+ * @param {{title: string, words: string, yes: string, no?: string, danger?: boolean}} question
+ * @returns {Promise<boolean>}
+ */
+export async function confirm({ title, words, yes, no = "Keep", danger = true }) {
+  const { closed } = openDialog({
+    title,
+    content: [
+      h("form", { method: "dialog" },
+        h("p", {}, words),
+        h("div.buttons", {},
+          h("button.secondary", { value: "", autofocus: true }, no),
+          h(danger ? "button.danger" : "button.primary", { value: "yes" }, yes))),
+    ],
+  });
+  return (await closed) === "yes";
+}
