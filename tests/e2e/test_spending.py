@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import MODEL, generate
 from tests.fakes.replicate import FakeReplicate
-from tests.http.conftest import code
+from tests.http.conftest import code, new_user
 from tests.running import ended
 
 
@@ -49,3 +49,20 @@ def test_models_that_can_be_offered_are_listed(pair: Pair) -> None:
     veo = models[MODEL]
     assert (veo["provider"], veo["image"], veo["durations"]) == ("replicate", True, [4, 6, 8])
     assert "16:9" in veo["options"]["aspect_ratio"]
+
+
+def test_what_is_paid_for_is_stored_quota_or_not(pair: Pair) -> None:
+    """A quota that shrinks while a prediction runs loses nothing, and asks for nothing twice."""
+    pair.fake.hold("paid")
+    with pair.server.client() as client:
+        user_id, key = new_user(client, "payer")
+        with pair.server.client(key) as mine:
+            body = {"model": "google/veo-3-fast", "clips": [{"prompt": "paid"}]}
+            job = mine.post("/api/v3/jobs", json=body).json()
+            quota = {"max_bytes": 0, "max_assets": 0}
+            client.patch(f"/api/v3/users/{user_id}", json=quota).raise_for_status()
+            pair.fake.release("paid")
+            shown = ended(mine, job["id"])
+            assert (shown["status"], shown["stored"]) == ("completed", True)
+            assert code(mine.post("/api/v3/jobs", json=body)) == (507, "quota_exceeded")
+            assert pair.fake.creates_by_prompt() == {"paid": 1}

@@ -1,0 +1,181 @@
+"""Deleting what is in use: running jobs, streams that play, the file that is to shrink."""
+
+import hashlib
+import os
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Pair
+from tests.http.conftest import code, upload
+from tests.running import Server, ended, running, until
+
+MODEL = "google/veo-3-fast"
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize("way", ["trash", "permanent"])
+def test_running_jobs_of_a_deleted_project_are_canceled_first(pair: Pair, way: str) -> None:
+    """At the provider, too; what is deleted for good is there no more when they have ended."""
+    pair.fake.hold("long")
+    with pair.server.client() as client:
+        project = client.post("/api/v3/projects", json={"name": "Film"}).json()
+        path = f"/api/v3/projects/{project['id']}"
+        body = {"model": MODEL, "clips": [{"prompt": "long"}], "project_id": project["id"]}
+        job = client.post("/api/v3/jobs", json=body).json()
+        until(lambda: pair.fake.creates_by_prompt())
+        params = {"permanent": "true"} if way == "permanent" else {}
+        assert client.delete(path, params=params).json() == {"assets": 0, "bytes": 0}
+        assert code(client.get(f"/api/v3/jobs/{job['id']}")) == (404, "not_found")
+        assert job["id"] not in client.get("/api/v3/jobs").text
+        made = pair.fake.of_prompt("long")
+        until(lambda: made.status == "canceled", what=lambda: f"the cancel: {made.status}")
+        if way == "permanent":
+            assert code(client.post(f"{path}/restore")) == (404, "not_found")
+        else:
+            assert client.post(f"{path}/restore").status_code == 200
+            assert ended(client, job["id"])["status"] == "canceled"
+
+
+def test_drafts_are_swept(pair: Pair) -> None:
+    """Clips of a job that ended before they were combined go; those that are wanted stay."""
+    pair.fake.outcome("E005", matching="bad")
+    with pair.server.client() as client:
+
+        def generate(*prompts: str, combine: bool) -> dict[str, Any]:
+            clips = [{"prompt": prompt} for prompt in prompts]
+            body = {"model": MODEL, "combine": combine, "clips": clips}
+            return ended(client, client.post("/api/v3/jobs", json=body).json()["id"])
+
+        failed = generate("good", "bad", combine=True)
+        whole = generate("one", combine=False)
+        assert (failed["status"], whole["status"]) == ("failed", "completed")
+        drafts = {one["id"] for one in failed["outputs"]}
+        assert len(drafts) == 1
+        client.delete("/api/v3/drafts").raise_for_status()
+        left = {one["id"] for one in client.get("/api/v3/assets").json()["items"]}
+        assert left == {one["id"] for one in whole["outputs"]}
+        assert client.delete("/api/v3/drafts").json() == {"assets": 0, "bytes": 0}
+
+
+class Stream:
+    """Plays one asset over and over at a steady pace, and notes the longest wait for a piece."""
+
+    def __init__(self, server: Server, url: str, sha256: str) -> None:
+        self.worst, self.rounds, self.broken = 0.0, 0, ""
+        self._server, self._url, self._sha256 = server, url, sha256
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._play)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(30)
+
+    def _play(self) -> None:
+        with self._server.client(None) as client:
+            while not self._stopping.is_set() and not self.broken:
+                digest = hashlib.sha256()
+                begun = time.monotonic()
+                with client.stream("GET", self._url) as answer:
+                    for piece in answer.iter_bytes(256 * 1024):
+                        self.worst = max(self.worst, time.monotonic() - begun)
+                        digest.update(piece)
+                        time.sleep(0.01)
+                        begun = time.monotonic()
+                if digest.hexdigest() != self._sha256:
+                    self.broken = f"other bytes: {answer.status_code}"
+                self.rounds += 1
+
+
+def shrink(folder: Path, size: int) -> tuple[float, int, int]:
+    """Delete a project of `size` MiB while eight streams play: longest wait, size before, after."""
+    with running(folder) as server, server.client() as client:
+        project = client.post("/api/v3/projects", json={"name": "Large"}).json()
+        bystander = upload(client, os.urandom(8 * MIB), "plays.bin")
+        each = min(size, 64) * MIB
+        for number in range(size * MIB // each):
+            data = os.urandom(each)
+            upload(client, data, f"{number}.bin", project_id=project["id"])
+        file = folder / "reelbase.db"
+        until(lambda: file.stat().st_size > size * MIB, what=lambda: "the log to be brought in")
+        before = file.stat().st_size
+        left = before - size * MIB * 9 // 10
+        streams = [Stream(server, bystander["url"], bystander["sha256"]) for _ in range(8)]
+        try:
+            until(lambda: all(one.rounds for one in streams), timeout=60)
+            path = f"/api/v3/projects/{project['id']}"
+            gone = client.delete(path, params={"permanent": "true"}).json()
+            assert gone["bytes"] == size * MIB // each * each
+            # Others may write all the time.
+            until(
+                lambda: upload(client, os.urandom(1000)) and file.stat().st_size < left,
+                timeout=60 + size / 10,
+                every=0.2,
+                what=lambda: f"the file to shrink from {before}: {file.stat().st_size}",
+            )
+        finally:
+            for one in streams:
+                one.stop()
+        assert [one.broken for one in streams] == [""] * 8
+        return max(one.worst for one in streams), before, file.stat().st_size
+
+
+def test_a_project_is_deleted_for_good_while_streams_play(tmp_path: Path) -> None:
+    """They go on with the right bytes, none waits for seconds, and the file is smaller."""
+    worst, before, after = shrink(tmp_path / "data", 128)
+    assert after < before - 110 * MIB
+    # Not a measure of speed: a delete in one piece held everybody for as long as it took.
+    assert worst < 5
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_five_gigabytes_are_deleted_while_streams_play(tmp_path: Path) -> None:
+    """The same at full size."""
+    worst, before, after = shrink(tmp_path / "data", 5 * 1024)
+    print(f"\nlongest wait {worst:.2f} s; {before / MIB:.0f} -> {after / MIB:.0f} MiB")
+    assert worst < 5
+
+
+def test_many_assets_go_at_once_and_others_wait_for_nothing(tmp_path: Path) -> None:
+    """3,000 rows are out of sight in one transaction, and out of the file in many."""
+    with running(tmp_path / "data") as server, server.client() as client:
+        project = client.post("/api/v3/projects", json={"name": "Many"}).json()
+        made = upload(client, b"x", "m.bin", project_id=project["id"])
+        multiply(tmp_path / "data" / "reelbase.db", made["id"], 3000)
+        path = f"/api/v3/projects/{project['id']}"
+        assert client.delete(path, params={"permanent": "true"}).json()["assets"] == 3001
+        begun = time.monotonic()
+        upload(client, b"y")
+        assert time.monotonic() - begun < 5
+        assert client.get("/api/v3/assets").json()["all"] == 1
+
+        def emptied() -> bool:
+            answer: httpx.Response = client.get("/api/v3/usage")
+            return answer.json()["system"]["stored_bytes"] == 1
+
+        until(emptied, timeout=30, what=lambda: "the rows to go")
+
+
+def multiply(file: Path, asset_id: str, count: int) -> None:
+    """Many assets with the bytes of one, straight into the rows."""
+    connection = sqlite3.connect(file, timeout=30)
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(asset)")]
+    chosen = ", ".join(
+        {"id": "id || '-' || n", "storage_key": "storage_key || n"}.get(name, name)
+        for name in columns
+    )
+    with connection:
+        connection.execute(
+            f"WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted "
+            f"WHERE n < {count}) INSERT INTO asset SELECT {chosen} FROM asset, counted "
+            "WHERE id = ?",
+            (asset_id,),
+        )
+    connection.close()
