@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from server import logs
-from server.commands import backup, ingest, keys, verify
+from server.commands import backup, ingest, keys, purge, usage, verify
 from server.commands.options import data_dir
 from server.errors import ReelbaseError
 from server.serve import serve as run_server
@@ -47,3 +47,5 @@ main.add_command(backup.backup)
 main.add_command(backup.backups)
 main.add_command(backup.restore_)
 main.add_command(verify.verify)
+main.add_command(usage.usage)
+main.add_command(purge.purge)

@@ -256,6 +256,12 @@ def active(conn: Connection) -> list[Row[Any]]:
     return list(conn.execute(query))
 
 
+def any_active(conn: Connection, project_id: str) -> bool:
+    """Whether jobs of a project have not ended."""
+    query = select(job.c.id).where(job.c.project_id == project_id, job.c.status.in_(ACTIVE))
+    return conn.execute(query.limit(1)).first() is not None
+
+
 def count_by_state(conn: Connection) -> dict[tuple[str, str], int]:
     """How many jobs there are by (kind, status)."""
     query = select(job.c.kind, job.c.status, func.count()).group_by(job.c.kind, job.c.status)

@@ -65,14 +65,20 @@ def by_user(conn: Connection) -> Sequence[Row[Any]]:
     return sorted(conn.execute(query).all(), key=lambda row: -(row.bytes + row.trash_bytes))
 
 
-def by_project(conn: Connection, user_id: str | None = None) -> Sequence[Row[Any]]:
-    """What a user's projects (or all) have: `id`, `name`, `user_id` and the sums."""
+def by_project(
+    conn: Connection, user_id: str | None = None, *, trashed: bool = False
+) -> Sequence[Row[Any]]:
+    """What a user's projects (or all) have: `id`, `name`, `user_id` and the sums.
+
+    Projects in the trash count only if asked for.
+    """
     query = (
         select(project.c.id, project.c.name, project.c.user_id, *_SUMS)
         .select_from(project.outerjoin(asset, asset.c.project_id == project.c.id))
-        .where(project.c.deleted_at.is_(None))
         .group_by(project.c.id)
     )
+    if not trashed:
+        query = query.where(project.c.deleted_at.is_(None))
     if user_id is not None:
         query = query.where(project.c.user_id == user_id)
     return sorted(conn.execute(query).all(), key=lambda row: (-row.bytes, row.name))
