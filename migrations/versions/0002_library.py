@@ -17,6 +17,7 @@ def upgrade() -> None:
     op.add_column("asset", sa.Column("expires_at", moment))
     op.create_index("ix_asset_expires_at", "asset", ["expires_at"])
     op.create_index("ix_asset_purge_at", "asset", ["purge_at"])
+    op.create_index("ix_asset_in_sight", "asset", ["user_id", "deleted_at", "created_at", "id"])
     op.add_column("user", sa.Column("max_assets", sa.BigInteger()))
     op.add_column("user", sa.Column("max_bytes", sa.BigInteger()))
     op.add_column("job", sa.Column("dismissed_at", moment))

@@ -195,9 +195,9 @@ def of_job(conn: Connection, job_ids: list[str]) -> list[Row[Any]]:
     return list(conn.execute(query.order_by(asset.c.created_at, asset.c.id)))
 
 
-def served(conn: Connection, asset_id: str) -> Served | None:
-    """What serving needs."""
-    row = get(conn, asset_id)
+def served(conn: Connection, asset_id: str, *, trashed: bool = False) -> Served | None:
+    """What serving needs; of what is in the trash only if asked for."""
+    row = get(conn, asset_id, trashed=trashed)
     if row is None:
         return None
     return Served(

@@ -199,6 +199,8 @@ asset = Table(
     Column("deleted_at", UtcDateTime),
     Column("purge_at", UtcDateTime, index=True),
     Index("ix_asset_user_id_created_at", "user_id", "created_at"),
+    # Lists: what is in sight, newest first.
+    Index("ix_asset_in_sight", "user_id", "deleted_at", "created_at", "id"),
 )
 
 # Names of a former installation, and keys from before a move: they go on meaning their asset,
@@ -331,6 +333,25 @@ delivery = Table(
     Column("status", Integer),
     Column("error", String),
     Column("delivered_at", UtcDateTime),
+)
+
+# A file that comes in pieces (tus). Its bytes so far are an open blob's; once they are an
+# asset's, the row tells which, for a while.
+upload = Table(
+    "upload",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("user_id", ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
+    Column("project_id", ForeignKey("project.id", ondelete="SET NULL"), index=True),
+    Column("scene_id", ForeignKey("scene.id", ondelete="SET NULL"), index=True),
+    Column("filename", String, nullable=False),
+    Column("metadata", String, nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("blob_id", ForeignKey("blob.id"), index=True),
+    Column("asset_id", ForeignKey("asset.id", ondelete="CASCADE"), index=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    Index("ix_upload_user_id_created_at", "user_id", "created_at"),
 )
 
 

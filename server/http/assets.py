@@ -14,7 +14,7 @@ from server.catalog import assets, names
 from server.catalog.keys import Principal
 from server.errors import Conflict
 from server.http.auth import needs
-from server.http.bytes import serve, who_asks
+from server.http.bytes import serve, serve_trashed, who_asks
 from server.http.context import Services
 from server.http.present import Asset, List, Presenter
 from server.http.problems import documented
@@ -81,7 +81,7 @@ async def upload(
     length = request.content_length or 1
     await services.database.read(usage.check_quota, principal.user_id, size=length)
     room = await services.database.read(usage.room, principal.user_id)
-    sent = Upload(request, limit=services.max_upload_bytes, room=room)
+    sent = Upload(request, limit=services.max_upload_bytes)
 
     def keep(conn: Connection, incoming: intake.Incoming) -> Row[Any]:
         usage.check_quota(conn, principal.user_id, size=incoming.sealed.size)
@@ -101,7 +101,7 @@ async def upload(
         )
         return own_row(conn, principal, asset_id)
 
-    async with intake.receive(services.blobs, sent.pieces()) as incoming:
+    async with intake.receive(services.blobs, usage.within(room, sent.pieces())) as incoming:
         row = await services.database.write(keep, incoming)
     services.wake(None)
     shown = Presenter(request, services).asset(row)
@@ -257,8 +257,14 @@ async def data(
     asset_id: FromPath[str],
     token: FromQuery[str | None] = None,
     download: FromQuery[str | None] = None,
+    trashed: FromQuery[bool] = False,
 ) -> Response[None]:
-    """The bytes, by range if asked. A `token` decides alone; else a key or session is needed."""
+    """The bytes, by range if asked. A `token` decides alone; else a key or session is needed.
+
+    With `trashed`, its owner sees what is in the trash, too.
+    """
+    if trashed and token is None:
+        return await serve_trashed(request, services, asset_id)
     if await services.gate.served(asset_id) is not None:
         return await serve(request, services, asset_id, fixed=True)
     # An id of a former installation, perhaps: those can come to mean something else.

@@ -19,6 +19,7 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from server import ranges
+from server.catalog import assets
 from server.catalog.aliases import Asker
 from server.catalog.assets import Served
 from server.catalog.tokens import Access
@@ -66,6 +67,25 @@ async def serve(
         record(response.status_code or 307, 0)
         return response
     return _stored(request, services, asset, record, fixed=fixed)
+
+
+async def serve_trashed(
+    request: Request[Any, Any, State], services: Services, asset_id: str
+) -> Response[None]:
+    """Answer for an asset that may be in the trash, where no link works: to its owner alone.
+
+    Raises what `serve` raises.
+    """
+    principal = request.user
+    if principal is None:
+        raise Unauthorized("This needs an API key (X-API-Key) or a session.")
+    check_scope(principal, "read")
+    asset = await services.database.read(assets.served, asset_id, trashed=True)
+    if asset is None or not owns(principal, asset.user_id):
+        raise NotFound("There is no such asset.")
+    if asset.storage_state != "stored":
+        return _elsewhere(asset, services.clock())
+    return _stored(request, services, asset, lambda status, size: None, fixed=False)
 
 
 def who_asks(request: Request[Any, Any, State], services: Services) -> Asker:

@@ -13,7 +13,7 @@ from litestar import Request
 from litestar.datastructures import State
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
-from server.errors import BadRequest, Invalid, QuotaExceeded, TooLarge
+from server.errors import BadRequest, Invalid, TooLarge
 
 # What stands beside the file in a form (field names, a project's id).
 FIELD_LIMIT = 64 * 1024
@@ -31,13 +31,10 @@ class Upload:
     Fields of a form that come after the file are read too, after its last piece.
     """
 
-    def __init__(
-        self, request: Request[Any, Any, State], *, limit: int, room: int | None = None
-    ) -> None:
-        """`limit` is the largest file there may be, `room` what its owner's quota leaves."""
+    def __init__(self, request: Request[Any, Any, State], *, limit: int) -> None:
+        """`limit` is the largest file there may be, in bytes."""
         self._request = request
         self._limit = limit
-        self._room = room
         self.filename = request.query_params.get("filename") or ""
         self.fields: dict[str, str] = {
             name: request.query_params[name]
@@ -55,33 +52,17 @@ class Upload:
             self.filename = _disposition_name(request) or "upload"
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """The bytes of the file. Raises UploadBroken, TooLarge, QuotaExceeded, Invalid."""
+        """The bytes of the file. Raises UploadBroken, TooLarge and Invalid."""
         total = 0
-        source = self._body() if self._boundary is None else self._form(self._boundary)
+        source = body(self._request) if self._boundary is None else self._form(self._boundary)
         async for piece in source:
             total += len(piece)
             if total > self._limit:
                 raise self._too_large()
-            if self._room is not None and total > self._room:
-                raise QuotaExceeded(
-                    f"The file is larger than what your quota leaves ({self._room} bytes). "
-                    "Delete something, or ask an admin for more."
-                )
             yield piece
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"A file may have at most {self._limit} bytes here.")
-
-    async def _body(self) -> AsyncIterator[bytes]:
-        # Not request.stream(): it answers 500 when the client leaves.
-        receive, more = self._request.receive, True
-        while more:
-            event = await receive()
-            if event["type"] != "http.request":
-                raise UploadBroken("The body ended before all of it had come. Send it again.")
-            if piece := event["body"]:
-                yield piece
-            more = event["more_body"]
 
     async def _form(self, boundary: str) -> AsyncIterator[bytes]:
         found, here = False, False
@@ -89,7 +70,7 @@ class Upload:
         segment: MultipartSegment | None = None
         try:
             with PushMultipartParser(boundary, max_header_count=16) as parser:
-                async for data in self._body():
+                async for data in body(self._request):
                     for event in parser.parse(data):
                         if isinstance(event, MultipartSegment):
                             segment, here = event, event.name == "file" and not found
@@ -121,6 +102,19 @@ class Upload:
             self.filename = value or self.filename
         elif value:
             self.fields[name] = value
+
+
+async def body(request: Request[Any, Any, State]) -> AsyncGenerator[bytes, None]:
+    """The body of a request as it comes. Raises UploadBroken when the client leaves."""
+    # Not request.stream(): it answers 500 then.
+    more = True
+    while more:
+        event = await request.receive()
+        if event["type"] != "http.request":
+            raise UploadBroken("The body ended before all of it had come. Send it again.")
+        if piece := event["body"]:
+            yield piece
+        more = event["more_body"]
 
 
 def _disposition_name(request: Request[Any, Any, State]) -> str | None:

@@ -22,7 +22,7 @@ from server.jobs.context import Work
 from server.jobs.landing import land, read_file
 from server.jobs.meter import Meter
 from server.jobs.nudge import Nudge
-from server.library import downloads, intake
+from server.library import downloads, intake, usage
 from server.media import MediaError, sniff
 
 log = structlog.get_logger(__name__)
@@ -107,19 +107,21 @@ async def _stop(fetching: asyncio.Task[None]) -> None:
 
 
 async def _fetch(work: Work, job: Row[Any], asset: Row[Any], meter: Meter) -> None:
-    """Fetch, judge and attach. Raises IngestError and StorageFull."""
+    """Fetch, judge and attach. Raises IngestError, StorageFull and QuotaExceeded."""
     limits = work.downloads
     clock = asyncio.timeout(limits.timeout)
     try:
         async with clock:
             work.volume.check()
+            room = await work.database.read(usage.room, job.user_id)
             direct = open_direct(
                 limits.client, job.url, max_bytes=limits.max_bytes, stall=limits.stall
             )
             async with direct as answer:
                 if answer is not None:
                     work.volume.check(answer.length or 0)
-                    await _keep(work, job, asset, meter, answer.pieces, answer.length)
+                    pieces = usage.within(room, answer.pieces)
+                    await _keep(work, job, asset, meter, pieces, answer.length)
                     return
             # From here yt-dlp's supervisor keeps the time.
             clock.reschedule(None)
@@ -127,7 +129,7 @@ async def _fetch(work: Work, job: Row[Any], asset: Row[Any], meter: Meter) -> No
                 size = fetched.path.stat().st_size
                 work.volume.check(size)
                 meter.arrived()
-                pieces = read_file(fetched.path)
+                pieces = usage.within(room, read_file(fetched.path))
                 title = _title(fetched)
                 await _keep(work, job, asset, meter, pieces, size, title=title)
     except TimeoutError:
@@ -244,6 +246,7 @@ def _attach(
         return
     row = assets.get(conn, asset.id)
     assert row is not None
+    usage.check_quota(conn, row.user_id, assets=0, size=incoming.sealed.size)
     # A name that somebody has given counts for more than the site's.
     named = job.filename is not None or row.filename != asset.filename
     intake.fill(conn, row, incoming, now=now, filename=None if named else title)

@@ -1,6 +1,6 @@
 """What fills the volume, and who may fill it how far."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,6 +120,19 @@ def room(conn: Connection, user_id: str) -> int | None:
         return None
     used = of_user(conn, user_id)
     return max(0, int(row.max_bytes) - int(used.bytes) - int(used.trash_bytes))
+
+
+async def within(room: int | None, pieces: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+    """Bytes on their way in, as long as there is `room` for them. Raises QuotaExceeded."""
+    total = 0
+    async for piece in pieces:
+        total += len(piece)
+        if room is not None and total > room:
+            raise QuotaExceeded(
+                f"The file is larger than what the quota leaves ({room} bytes). Delete something "
+                "for good, or ask an admin for more."
+            )
+        yield piece
 
 
 def check_quota(conn: Connection, user_id: str, *, assets: int = 1, size: int = 1) -> None:

@@ -210,6 +210,23 @@ def test_equal_bytes_are_kept_once(server: Server, site: Site, client: httpx.Cli
     assert count(server, f"SELECT count(DISTINCT blob_id) FROM asset WHERE id IN ({ids})") == 1
 
 
+def test_a_download_that_the_quota_has_no_room_for_fails(
+    server: Server, site: Site, client: httpx.Client
+) -> None:
+    """Known before, or found out on the way; a retry works when there is room."""
+    user_id, key = new_user(client, "limited")
+    path = f"/api/v3/users/{user_id}"
+    client.patch(path, json={"max_bytes": 100}).raise_for_status()
+    with server.client(key) as mine:
+        for name in ("clip.mp4", "master.m3u8"):
+            task = store(mine, site.url(name))
+            shown = ended(mine, task["task_id"])
+            assert (shown["status"], shown["error_code"]) == ("failed", "quota_exceeded")
+        client.patch(path, json={"max_bytes": None}).raise_for_status()
+        mine.post(f"/api/v3/jobs/{task['task_id']}/retry").raise_for_status()
+        assert ended(mine, task["task_id"])["status"] == "completed"
+
+
 def test_names_and_the_older_address(site: Site, client: httpx.Client) -> None:
     """The caller's name with the extension of what came; `mongo_db_id` is a reference, too."""
     body = {"url": site.url("page"), "filename": "../holiday.mov", "mongo_db_id": "507f1f77"}
