@@ -8,11 +8,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import ingest, measure, watch
+from benchmarks import ingest, measure, page, watch
 from benchmarks.report import Report
 
 WORK = Path(__file__).parent / "work"
-SECTIONS = ("stream", "ranges", "seek", "readers", "upload", "latency", "ingest")
+SECTIONS = ("stream", "ranges", "seek", "readers", "upload", "latency", "ingest", "page")
 
 
 def main() -> None:
@@ -47,6 +47,8 @@ def main() -> None:
                 getattr(measure, name)(report, WORK, sizes)
         if "ingest" in chosen:
             ingest.ingest(report, WORK)
+        if "page" in chosen:
+            page.page(report, WORK)
     finally:
         shutil.rmtree(WORK, ignore_errors=True)
     print(f"{machine}; load {os.getloadavg()[0]:.1f} at the end\n\n{report.table()}")

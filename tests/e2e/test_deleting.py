@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from tests.e2e.conftest import Pair
 from tests.http.conftest import code, upload
+from tests.many import multiply
 from tests.running import Server, ended, running, until
 
 MODEL = "google/veo-3-fast"
@@ -161,21 +161,3 @@ def test_many_assets_go_at_once_and_others_wait_for_nothing(tmp_path: Path) -> N
             return answer.json()["system"]["stored_bytes"] == 1
 
         until(emptied, timeout=30, what=lambda: "the rows to go")
-
-
-def multiply(file: Path, asset_id: str, count: int) -> None:
-    """Many assets with the bytes of one, straight into the rows."""
-    connection = sqlite3.connect(file, timeout=30)
-    columns = [row[1] for row in connection.execute("PRAGMA table_info(asset)")]
-    chosen = ", ".join(
-        {"id": "id || '-' || n", "storage_key": "storage_key || n"}.get(name, name)
-        for name in columns
-    )
-    with connection:
-        connection.execute(
-            f"WITH RECURSIVE counted(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted "
-            f"WHERE n < {count}) INSERT INTO asset SELECT {chosen} FROM asset, counted "
-            "WHERE id = ?",
-            (asset_id,),
-        )
-    connection.close()

@@ -1,0 +1,70 @@
+"""The page with 5,000 assets: is it smooth to scroll, how much of it is there at a time?"""
+
+from pathlib import Path
+from statistics import median
+
+from playwright.sync_api import Page
+
+from benchmarks import servers
+from benchmarks.report import Report
+from tests.e2e.browser import chromium, opened, sign_in
+from tests.many import multiply
+from tests.media import samples
+
+ASSETS = 5000
+# What the wheel turns at once, in pixels, and how often.
+TURN, TURNS = 800, 400
+# A task longer than this keeps a finger waiting (https://w3c.github.io/longtasks/): 50 ms.
+_WATCH = """() => {
+  window.watched = { tasks: [], frames: [], nodes: 0 };
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) window.watched.tasks.push(entry.duration);
+  }).observe({ entryTypes: ["longtask"] });
+  let last = performance.now();
+  const frame = (now) => {
+    window.watched.frames.push(now - last);
+    last = now;
+    const count = document.querySelectorAll("*").length;
+    window.watched.nodes = Math.max(window.watched.nodes, count);
+    requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
+}"""
+
+
+def page(report: Report, work: Path) -> None:
+    report.say(f"page: scrolling through {ASSETS} assets in headless Chromium")
+    with servers.ours(work, "page") as server, chromium() as browser:
+        clip = work / "clip.mp4"
+        clip.write_bytes(samples.video(width=320, height=180))
+        made = server.keep(clip.read_bytes(), "clip.mp4")
+        server.rest(made)
+        multiply(server.database, made["id"], ASSETS - 1)
+        url = f"http://127.0.0.1:{server.port}"
+        with opened(browser, url) as shown:
+            _measure(report, shown)
+
+
+def _measure(report: Report, shown: Page) -> None:
+    sign_in(shown, servers.KEY)
+    shown.wait_for_load_state("networkidle")
+    shown.evaluate(_WATCH)
+    shown.mouse.move(600, 500)
+    for _ in range(TURNS):
+        shown.mouse.wheel(0, TURN)
+        shown.wait_for_timeout(30)
+    seen = shown.evaluate("window.watched")
+    frames, tasks = seen["frames"], seen["tasks"]
+    what = f"scrolling {ASSETS} assets"
+    report.add(
+        what, "nodes at most", str(seen["nodes"]), aim="a few hundred", met=seen["nodes"] < 1000
+    )
+    longest = max(tasks, default=0)
+    told = f"{len(tasks)} over 50 ms, the longest {longest:.0f} ms"
+    report.add(what, "long tasks", f"{told}, in {sum(frames) / 1000:.0f} s")
+    slow = sum(one > 50 for one in frames)
+    report.add(
+        what,
+        "frames",
+        f"{median(frames):.0f} ms each, {slow} of {len(frames)} over 50 ms",
+    )
