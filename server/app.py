@@ -37,6 +37,8 @@ from server.http import (
     system,
     tokens,
     trash,
+    tus,
+    tus_protocol,
     usage,
     users,
     videos,
@@ -56,6 +58,7 @@ from server.jobs.loop import Loop
 from server.library import collect
 from server.library.backup import state as backup_state
 from server.library.backup.schedule import Schedule
+from server.library.uploads import Uploads
 from server.media import Media, sniff
 from server.providers.base import Provider
 from server.providers.fal import Fal
@@ -124,10 +127,12 @@ def create_app(
     metrics = Metrics()
     metrics.last_backup.set_function(lambda: backup_state.last_success(settings.data_dir))
     pulse = Pulse(database, stopping)
+    uploads = Uploads(database, blobs, volume, _now, lifetime=settings.upload_expiry)
     services = Services(
         database=database,
         blobs=blobs,
         volume=volume,
+        uploads=uploads,
         tokens=signer,
         gate=gate,
         access_log=access_log,
@@ -156,7 +161,7 @@ def create_app(
         volume.keep()
         if lacks := downloads.ytdlp.missing():
             log.warning("not everything that downloads want is here", missing="; ".join(lacks))
-        running = [loop.run(), access_log.run(), pulse.run()]
+        running = [loop.run(), access_log.run(), pulse.run(), uploads.run(stopping)]
         if settings.backup_target and settings.backup_every:
             running.append(_backups(settings, settings.backup_target, settings.backup_every))
         tasks = [asyncio.create_task(one) for one in running]
@@ -184,6 +189,7 @@ def create_app(
     application = Litestar(
         route_handlers=[
             assets.router,
+            tus.router,
             trash.router,
             projects.router,
             usage.router,
@@ -230,7 +236,7 @@ def create_app(
         logging_config=None,
         debug=False,
     )
-    return Observe(application, metrics)
+    return tus_protocol.Protocol(Observe(application, metrics))
 
 
 def _now() -> datetime:
@@ -333,6 +339,7 @@ def _cors(origins: str) -> CORSConfig | None:
             "range",
             "idempotency-key",
             "last-event-id",
+            *tus_protocol.REQUEST_HEADERS,
             "if-match",
             "if-none-match",
             "if-range",
@@ -348,5 +355,6 @@ def _cors(origins: str) -> CORSConfig | None:
             "Location",
             "Retry-After",
             "X-Request-ID",
+            *tus_protocol.RESPONSE_HEADERS,
         ],
     )

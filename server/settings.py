@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     min_free_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
     trash_days: float = Field(default=7.0, ge=0)
     max_upload_bytes: int = Field(default=100 * 1024**3, gt=0)
+    upload_expiry: float = Field(default=24 * 3600.0, gt=0)
     provider_concurrency: int = Field(default=8, gt=0)
     max_active_predictions: int = Field(default=100, gt=0)
     daily_predictions: int | None = Field(default=None, gt=0)

@@ -79,6 +79,11 @@ def set_size(conn: Connection, blob_id: int, size: int) -> None:
     conn.execute(sql_update(blob).where(blob.c.id == blob_id).values(size=size))
 
 
+def set_expiry(conn: Connection, blob_id: int, expires_at: datetime) -> None:
+    """Keep an open blob until then, whatever becomes of its writer."""
+    conn.execute(sql_update(blob).where(blob.c.id == blob_id).values(expires_at=expires_at))
+
+
 def mark(conn: Connection, blob_id: int, state: str) -> None:
     """Move a blob to another state."""
     conn.execute(sql_update(blob).where(blob.c.id == blob_id).values(state=state))

@@ -94,14 +94,17 @@ class SqliteBlobs:
         fresh = len(buffer)
 
         async def flush() -> None:
-            nonlocal begin, fresh, size
+            nonlocal begin, digest, fresh, size
             self._volume.check(len(buffer))
             data = bytes(buffer)
-            # Only what is new is hashed; both run at once, and neither on the event loop.
+            # Only what is new is hashed; both run at once, and neither on the event loop. A copy
+            # goes ahead: when the bytes cannot be written, the hash must not have them either.
+            ahead = digest.copy()
             await asyncio.gather(
-                asyncio.to_thread(digest.update, memoryview(data)[fresh:]),
+                asyncio.to_thread(ahead.update, memoryview(data)[fresh:]),
                 self._db.write_pending(_insert, blob_id, begin, data),
             )
+            digest = ahead
             size = begin + len(data)
             self._hashes[blob_id] = (size, digest)
             keep = len(data) % CHUNK
@@ -131,7 +134,7 @@ class SqliteBlobs:
         """See BlobStore."""
         size, _ = await self._open(blob_id)
         digest = await self._digest(blob_id, size)
-        del self._hashes[blob_id]
+        self._hashes.pop(blob_id, None)
         return Sealed(size=size, sha256=digest.hexdigest())
 
     async def discard(self, blob_id: int) -> None:
@@ -145,6 +148,7 @@ class SqliteBlobs:
 
     async def delete(self, blob_id: int) -> None:
         """See BlobStore."""
+        self._hashes.pop(blob_id, None)
         done = False
         while not done:
             try:

@@ -16,6 +16,7 @@ from server.http.access_log import AccessLog
 from server.http.gate import Gate
 from server.http.metrics import Metrics
 from server.http.pulse import Pulse
+from server.library.uploads import Uploads
 from server.providers.base import Provider
 from server.tokens import Tokens
 
@@ -27,6 +28,7 @@ class Services:
     database: Database
     blobs: BlobStore
     volume: Volume
+    uploads: Uploads
     tokens: Tokens
     gate: Gate
     access_log: AccessLog

@@ -47,9 +47,7 @@ async def readyz(services: NamedDependency[Services]) -> Ready:
     return Ready(
         "ok",
         accepting,
-        None
-        if accepting
-        else "The volume is nearly full: empty the trash or extend it.",
+        None if accepting else "The volume is nearly full: empty the trash or extend it.",
         sorted(services.providers),
         services.default_provider,
         services.volume.space().free,

@@ -8,7 +8,7 @@ from server.blobs import rows
 from server.blobs.locks import is_alive
 from server.blobs.store import BlobStore
 from server.blobs.volume import Volume
-from server.catalog import assets
+from server.catalog import assets, uploads
 from server.db import Database
 from server.library import removal
 
@@ -45,6 +45,9 @@ async def empty_trash(database: Database, now: datetime, keep: timedelta) -> Non
 
 async def collect(database: Database, store: BlobStore, volume: Volume) -> int:
     """Delete what nothing refers to and shrink the file, in small steps; blobs collected."""
+    now = datetime.now(UTC)
+    if await database.read(uploads.any_expired, now):
+        await database.write(uploads.remove_expired, now)
     if await database.read(assets.has_orphaned_blobs):
         await database.write(assets.bury_orphaned_blobs)
     dead = await database.read(rows.dead)

@@ -186,7 +186,7 @@ async def test_half_written_blobs_of_the_dead_are_swept(store: Store, tmp_path: 
 async def test_nothing_is_written_when_there_is_no_room(store: Store, tmp_path: Path) -> None:
     """The check comes before each piece: what was written before it stays."""
     blob_id = await store.blobs.create()
-    store.volume._min_free = store.volume.space().free - 2 * MIB
+    store.volume.min_free = store.volume.space().free - 2 * MIB
 
     async def endless() -> AsyncIterator[bytes]:
         for _ in range(64):
@@ -207,3 +207,21 @@ async def test_a_cancelled_writer_does_not_tear_its_transaction(store: Store) ->
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert await published(store, b"still working") > 0
+
+
+async def test_bytes_that_could_not_be_written_are_not_in_the_hash_either(store: Store) -> None:
+    """The volume was full for a while; then the rest came, and the hash is that of the whole."""
+    data = os.urandom(9 * MIB)
+    blob_id = await store.blobs.create(expires_at=datetime.now(UTC) + timedelta(hours=1))
+    # The second commit of the append fails, and the attempt to keep what came does, too.
+    await store.database.write(
+        lambda conn: conn.exec_driver_sql(
+            "CREATE TRIGGER no_room BEFORE UPDATE OF size ON blob WHEN NEW.size > 4194304 "
+            "BEGIN SELECT RAISE(ABORT, 'no room'); END"
+        )
+    )
+    with pytest.raises(Exception, match="no room"):
+        await store.blobs.append(blob_id, 0, stream([data]))
+    await store.database.write(lambda conn: conn.exec_driver_sql("DROP TRIGGER no_room"))
+    await store.blobs.append(blob_id, 4 * MIB, stream([data[4 * MIB :]]))
+    assert await store.blobs.seal(blob_id) == Sealed(len(data), hashlib.sha256(data).hexdigest())

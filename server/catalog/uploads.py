@@ -1,0 +1,122 @@
+"""Resumable uploads: files that come in pieces, and for a while those that have arrived."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, case, insert, or_, select, update
+
+from server.blobs import rows as blob_rows
+from server.blobs.rows import blob
+from server.catalog import pages
+from server.catalog.ids import new_id
+from server.catalog.tables import asset, upload
+
+
+def create(
+    conn: Connection,
+    *,
+    user_id: str,
+    project_id: str,
+    scene_id: str | None,
+    filename: str,
+    metadata: str,
+    length: int,
+    blob_id: int,
+    now: datetime,
+    expires_at: datetime,
+) -> str:
+    """A new upload of `length` bytes into an open blob; its id.
+
+    `metadata` is what the client has said about it, as it said it.
+    """
+    upload_id = new_id("up")
+    conn.execute(
+        insert(upload).values(
+            id=upload_id,
+            user_id=user_id,
+            project_id=project_id,
+            scene_id=scene_id,
+            filename=filename,
+            metadata=metadata,
+            length=length,
+            blob_id=blob_id,
+            created_at=now,
+            expires_at=expires_at,
+        )
+    )
+    return upload_id
+
+
+def get(conn: Connection, upload_id: str) -> Row[Any] | None:
+    """An upload's row, with `offset`: how many of its bytes are here."""
+    return conn.execute(_rows().where(upload.c.id == upload_id)).first()
+
+
+def list_unfinished(
+    conn: Connection, *, user_id: str, now: datetime, cursor: str | None, limit: int
+) -> pages.Page:
+    """A user's uploads that can be gone on with, newest first."""
+    query = _rows().where(
+        upload.c.user_id == user_id, upload.c.asset_id.is_(None), upload.c.expires_at > now
+    )
+    return pages.fetch(conn, query, upload, cursor=cursor, limit=limit)
+
+
+def full(conn: Connection) -> list[str]:
+    """Uploads whose last byte has come and that are no assets yet: a crash came in between."""
+    query = (
+        select(upload.c.id)
+        .join(blob, blob.c.id == upload.c.blob_id)
+        .where(upload.c.asset_id.is_(None), blob.c.size == upload.c.length)
+    )
+    return [str(upload_id) for upload_id in conn.execute(query).scalars()]
+
+
+def keep(conn: Connection, row: Row[Any], expires_at: datetime) -> None:
+    """Keep an upload and its bytes until then."""
+    conn.execute(update(upload).where(upload.c.id == row.id).values(expires_at=expires_at))
+    blob_rows.set_expiry(conn, row.blob_id, expires_at)
+
+
+def complete(conn: Connection, upload_id: str, asset_id: str, expires_at: datetime) -> None:
+    """An upload has become an asset; that it has is told until then."""
+    conn.execute(
+        update(upload)
+        .where(upload.c.id == upload_id)
+        .values(asset_id=asset_id, blob_id=None, expires_at=expires_at)
+    )
+
+
+def remove(conn: Connection, row: Row[Any]) -> None:
+    """Forget an upload, and the bytes that are no asset's."""
+    conn.execute(upload.delete().where(upload.c.id == row.id))
+    if row.blob_id is not None:
+        blob_rows.discard(conn, row.blob_id)
+
+
+def any_expired(conn: Connection, now: datetime) -> bool:
+    """Whether there is something for `remove_expired` to do."""
+    query = select(upload.c.id).where(upload.c.expires_at <= now).limit(1)
+    return conn.execute(query).first() is not None
+
+
+def remove_expired(conn: Connection, now: datetime) -> None:
+    """Forget what nobody went on with in time, and its bytes."""
+    for row in conn.execute(select(upload).where(upload.c.expires_at <= now)).all():
+        remove(conn, row)
+
+
+def _rows() -> Select[Any]:
+    """Uploads that are there: not those whose bytes, or whose asset, somebody has thrown away."""
+    offset = case((upload.c.asset_id.is_not(None), upload.c.length), else_=blob.c.size)
+    return (
+        select(upload, offset.label("offset"))
+        .join(blob, blob.c.id == upload.c.blob_id, isouter=True)
+        .join(asset, asset.c.id == upload.c.asset_id, isouter=True)
+        .where(
+            or_(
+                and_(asset.c.id.is_not(None), asset.c.deleted_at.is_(None)),
+                blob.c.state == "open",
+            )
+        )
+    )
