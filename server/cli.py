@@ -6,7 +6,16 @@ from typing import Any
 import click
 
 from server import logs
-from server.commands import backup, ingest, keys, purge, usage, verify
+from server.commands import (
+    backup,
+    import_bucket,
+    import_scenes_db,
+    ingest,
+    keys,
+    purge,
+    usage,
+    verify,
+)
 from server.commands.options import data_dir
 from server.errors import ReelbaseError
 from server.serve import serve as run_server
@@ -49,3 +58,5 @@ main.add_command(backup.restore_)
 main.add_command(verify.verify)
 main.add_command(usage.usage)
 main.add_command(purge.purge)
+main.add_command(import_scenes_db.import_scenes_db)
+main.add_command(import_bucket.import_bucket)

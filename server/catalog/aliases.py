@@ -10,6 +10,8 @@ from server.catalog.tables import alias, asset
 
 # What an alias is a name of: a storage key, an asset's old id, the old id of a generated video.
 KEY, ASSET, VIDEO = "key", "asset", "video"
+# Never asked for: an object of a bucket, as it was when it was copied.
+OBJECT = "object"
 # The source of keys that were ours once.
 MOVED = "moved"
 
@@ -80,6 +82,15 @@ def known(conn: Connection, user_id: str, kind: str, source: str, name: str) -> 
         alias.c.name == name,
     )
     return conn.execute(query).scalar()
+
+
+def meanings(conn: Connection, kind: str, name: str) -> list[Row[Any]]:
+    """What a name means to whomever and by whichever source: `source`, and of the asset (in the
+    trash or not) `id`, `user_id` and `size`.
+    """
+    query = select(alias.c.source, asset.c.id, asset.c.user_id, asset.c.size)
+    query = query.join(asset, asset.c.id == alias.c.asset_id)
+    return list(conn.execute(query.where(alias.c.kind == kind, alias.c.name == name)))
 
 
 def drop(conn: Connection, kind: str, name: str, asset_id: str) -> None:

@@ -66,6 +66,40 @@ def create(
     return key_id, key
 
 
+def adopt(
+    conn: Connection,
+    user_id: str,
+    name: str,
+    *,
+    key_hash: str,
+    hint: str,
+    scopes: Sequence[str],
+    created_at: datetime,
+    expires_at: datetime | None,
+    revoked_at: datetime | None,
+) -> str:
+    """A key that was made elsewhere, of which only the hash is known; its id.
+
+    No key here may have that hash.
+    """
+    key_id = new_id("key")
+    conn.execute(
+        insert(api_key).values(
+            id=key_id,
+            user_id=user_id,
+            name=name,
+            hash=key_hash,
+            hint=hint,
+            scopes=list(scopes),
+            created_at=created_at,
+            expires_at=expires_at,
+            revoked_at=revoked_at,
+        )
+    )
+    access.bump(conn)
+    return key_id
+
+
 def get(conn: Connection, key_id: str) -> Row[Any] | None:
     """A key's row (never the key)."""
     return conn.execute(select(api_key).where(api_key.c.id == key_id)).first()

@@ -64,6 +64,20 @@ def own_project(conn: Connection, user_id: str, project_id: str) -> Row[Any] | N
     return conn.execute(query.where(project.c.deleted_at.is_(None))).first()
 
 
+def find(conn: Connection, user_id: str, name_or_id: str) -> str | None:
+    """The id of a user's project by its id or, failing that, by its name."""
+    mine = select(project.c.id).where(project.c.user_id == user_id, project.c.deleted_at.is_(None))
+    return _named(conn, mine, project, name_or_id)
+
+
+def find_scene(conn: Connection, project_id: str, name_or_id: str) -> str | None:
+    """The id of a project's scene by its id or, failing that, by its name."""
+    inside = select(scene.c.id).where(
+        scene.c.project_id == project_id, scene.c.deleted_at.is_(None)
+    )
+    return _named(conn, inside, scene, name_or_id)
+
+
 def list_projects(conn: Connection, user_id: str, *, trashed: bool) -> list[Row[Any]]:
     """A user's projects, the default one first, then by name; or those in the trash."""
     query = _projects(trashed).where(project.c.user_id == user_id, _where(project, trashed))
@@ -140,6 +154,13 @@ def set_scene_asset(conn: Connection, scene_id: str, slot: str, asset_id: str | 
     )
     if asset_id is not None:
         conn.execute(insert(scene_asset).values(scene_id=scene_id, slot=slot, asset_id=asset_id))
+
+
+def _named(conn: Connection, query: Select[Any], table: Table, name_or_id: str) -> str | None:
+    query = query.where(or_(table.c.id == name_or_id, table.c.name == name_or_id))
+    # The oldest of several that have the name.
+    query = query.order_by(table.c.id != name_or_id, table.c.created_at, table.c.id)
+    return conn.execute(query.limit(1)).scalar()
 
 
 def _order(conn: Connection, project_id: str) -> list[str]:

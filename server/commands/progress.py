@@ -1,5 +1,6 @@
-"""A bar on stderr for what counts bytes, and how sizes are printed."""
+"""Long work on bytes: a bar on stderr, words when the machine fails, and how sizes are printed."""
 
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +15,18 @@ STEPS = 1000
 def progress(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Gives a function to be called with the bytes done and the bytes of all.
 
-    Nothing is shown when `quiet`, or when nobody looks at a terminal.
+    Nothing is shown when `quiet`, or when nobody looks at a terminal. A disk or a database that
+    fails is told in a sentence.
     """
+    try:
+        with _bar(label, quiet) as report:
+            yield report
+    except (OSError, sqlite3.Error) as error:
+        raise click.ClickException(f"{label} broke off: {error}.") from None
+
+
+@contextmanager
+def _bar(label: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     if quiet or not sys.stderr.isatty():
         yield lambda done, total: None
         return

@@ -68,11 +68,11 @@ def verify(
         raise click.UsageError("--all and --sample exclude each other.")
     os.umask(0o077)
     settings = load(data_dir=data_dir)
-    engine_of(settings).dispose()
     with progress("Verifying", quiet=as_json) as report:
         result = run_verify(settings.database, sample=sample, rate=rate * MB, report=report)
     outcomes: dict[str, str] = {}
     if put_right and result.blobs:
+        engine_of(settings).dispose()
         outcomes = asyncio.run(_repair(settings, list(result.blobs.values())))
     told = [
         asdict(one) | {"repaired": outcomes.get(one.sha256) == "", "note": outcomes.get(one.sha256)}

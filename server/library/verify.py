@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from server.blobs import chunks
+from server.errors import NotFound
 from server.library.backup import rows
 from server.library.backup.manifest import Blob, Loss
+from server.migrate import check_known
 
 _BLOBS = """
     SELECT id, sha256, size FROM blob
@@ -45,10 +47,14 @@ def verify(
 ) -> Verified:
     """Read every blob that an asset has, or `sample` of them by chance, and compare.
 
-    `rate` bounds the bytes a second. Damage of any kind is told, never raised.
+    `rate` bounds the bytes a second. Damaged bytes are told, never raised; raises NotFound
+    without a database, SchemaError for one of a newer version.
     """
+    if not database.exists():
+        raise NotFound(f"There is no database at {database}.")
     pace = chunks.Pace(rate)
     with closing(chunks.connect(database)) as connection:
+        check_known(rows.schema(connection), database)
         query = _BLOBS + (" ORDER BY id" if sample is None else " ORDER BY random() LIMIT ?")
         asked = () if sample is None else (sample,)
         wanted = [Blob(*row) for row in connection.execute(query, asked).fetchall()]

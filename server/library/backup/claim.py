@@ -8,6 +8,7 @@ beside the backups and looks for others. Two that begin at the same time both gi
 import os
 import socket
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from server.errors import Conflict
@@ -42,7 +43,9 @@ class Claim:
     def __exit__(self, *error: object) -> None:
         self._stop.set()
         self._thread.join()
-        self._target.delete(self._name)
+        # The data folder remembers it: the next backup removes what stays.
+        with suppress(TargetError):
+            self._target.delete(self._name)
 
     def check(self) -> None:
         """Raise Conflict when the target is not ours alone (any more)."""

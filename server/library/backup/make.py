@@ -72,10 +72,10 @@ def make(
     folder = database.parent
     with _alone(folder) as memory, closing(chunks.connect(database)) as source:
         schema = check_known(rows.schema(source), database)
-        before = memory.running
+        before = memory.begun
         now = datetime.now(UTC)
         backup_id = f"{now:%Y%m%dT%H%M%S-%f}"
-        memory.running = backup_id
+        memory.begun = backup_id
         memory.save(folder)
         if before is not None:
             # Ours, and dead: we hold the lock that it held.
@@ -112,8 +112,6 @@ def make(
             except (Conflict, TargetError, DamagedBackup) as error:
                 # The backup is complete all the same.
                 made.notes.append(f"Not all that is old was removed: {error.detail}")
-        memory.running = None
-        memory.save(folder)
         return made
 
 

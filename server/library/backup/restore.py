@@ -71,7 +71,7 @@ def restore(
         raise Conflict(f"A server is running on {folder.resolve()}. Name another folder.") from None
     work = folder / WORK
     try:
-        if any(folder.glob(f"{database.name}*")):
+        if any((folder / f"{database.name}{tail}").exists() for tail in ("", "-wal", "-journal")):
             raise Conflict(
                 f"There is a database in {folder.resolve()} already: it is not overwritten. Name "
                 "a folder that is empty, or move the database away."
@@ -170,8 +170,6 @@ class _Run:
                     lost.append((one, reason))
                 done += one.size
                 self._report(done, total)
-            connection.execute("PRAGMA journal_mode=WAL")
-        rows.sync(self.built)
         return lost
 
     def _write_one(
@@ -205,7 +203,8 @@ class _Run:
         except sqlite3.OperationalError as error:
             raise TargetError(f"The new database cannot be written: {error}.") from None
         finally:
-            connection.execute("COMMIT")
+            if connection.in_transaction:
+                connection.execute("COMMIT")
         if size != one.size or digest.hexdigest() != one.sha256:
             return "its bytes in the backup are not the ones that were stored (SHA-256)"
         return None

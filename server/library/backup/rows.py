@@ -102,7 +102,7 @@ def settle(path: Path, *, as_of: str, lost: Iterable[Blob]) -> None:
     """Have restored rows say what is so: about bytes, followers, and what may have been paid.
 
     `as_of` is when the backup was made, as SQLAlchemy writes it; `lost` are the blobs that could
-    not be restored. The file is synced.
+    not be restored. The file is as a server wants it then, and synced.
     """
     connection = _connect(path)
     try:
@@ -117,8 +117,13 @@ def settle(path: Path, *, as_of: str, lost: Iterable[Blob]) -> None:
                 (as_of, blob.id),
             )
             connection.execute("UPDATE blob SET state = 'dead' WHERE id = ?", (blob.id,))
-        # Half-written bytes are in no backup.
+        # Half-written bytes are in no backup: what was being sent is to be sent anew.
+        gone = "(SELECT id FROM blob WHERE state <> 'sealed')"
+        for table, column in _referring(connection):
+            connection.execute(f'DELETE FROM "{table}" WHERE "{column}" IN {gone}')  # noqa: S608
         connection.execute("DELETE FROM blob WHERE state <> 'sealed'")
+        if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'upload'").fetchone():
+            connection.execute("DELETE FROM upload WHERE blob_id IS NOT NULL")
         # Whoever follows changes has heard of some that are not in here: none of the numbers
         # that are to come may be one of those, and all are told to load anew.
         connection.execute("DELETE FROM event")
@@ -134,9 +139,19 @@ def settle(path: Path, *, as_of: str, lost: Iterable[Blob]) -> None:
             (as_of,),
         )
         connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode=WAL")
     finally:
         connection.close()
     sync(path)
+
+
+def _referring(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """The tables and columns that refer to a blob."""
+    query = (
+        'SELECT m.name, f."from" FROM sqlite_schema m, pragma_foreign_key_list(m.name) f '
+        "WHERE m.type = 'table' AND f.\"table\" = 'blob'"
+    )
+    return [(str(table), str(column)) for table, column in connection.execute(query).fetchall()]
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -13,12 +13,12 @@ FILE = "backup.json"
 class State:
     """`installation` names where backups are from, and outlives a restore.
 
-    `running` is the backup that was begun last and has not ended; `last_at` when the last
-    complete one was made.
+    `begun` is the backup that was begun last: what it may have left at the target when it was cut
+    off is ours. `last_at` is when the last complete one was made.
     """
 
     installation: str = field(default_factory=lambda: secrets.token_hex(8))
-    running: str | None = None
+    begun: str | None = None
     last_at: str | None = None
 
     def save(self, data_dir: Path) -> None:

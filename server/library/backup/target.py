@@ -146,13 +146,7 @@ class Bucket:
 
     def __init__(self, bucket: str, prefix: str) -> None:
         self._bucket = bucket
-        self._store = S3Store(
-            bucket,
-            prefix=prefix or None,
-            # An endpoint without TLS is the operator's own choice; AWS itself is asked by https.
-            client_options={"allow_http": True, "timeout": timedelta(seconds=120)},
-            retry_config={"max_retries": 6, "retry_timeout": timedelta(seconds=90)},
-        )
+        self._store = s3_store(bucket, prefix)
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """See Target."""
@@ -201,9 +195,20 @@ class Bucket:
         try:
             yield
         except FileNotFoundError as error:
-            raise Missing(f"s3://{self._bucket} lacks it: {_reason(error)}") from None
+            raise Missing(f"s3://{self._bucket} lacks it: {reason(error)}") from None
         except (BaseError, OSError) as error:
-            raise TargetError(f"s3://{self._bucket} refuses: {_reason(error)}") from None
+            raise TargetError(f"s3://{self._bucket} cannot be used: {reason(error)}") from None
+
+
+def s3_store(bucket: str, prefix: str = "") -> S3Store:
+    """A bucket as the client has it."""
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        # An endpoint without TLS is the operator's own choice; AWS itself is asked by https.
+        client_options={"allow_http": True, "timeout": timedelta(seconds=120)},
+        retry_config={"max_retries": 6, "retry_timeout": timedelta(seconds=90)},
+    )
 
 
 def sync_folder(folder: Path) -> None:
@@ -232,11 +237,13 @@ def _disk(root: Path) -> Iterator[None]:
         raise TargetError(f"{root} {words}.") from None
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """A store's answer in a sentence; the library's own text is a page long."""
     text = str(error)
     if "169.254.169.254" in text:
         return "there are no credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+    if "error sending request" in text:
+        return "its endpoint does not answer."
     message = re.search(r"<Message>([^<]+)</Message>", text)
     code = re.search(r"<Code>(\w+)</Code>", text)
     if message and code:

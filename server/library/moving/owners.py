@@ -1,0 +1,81 @@
+"""Whose what is imported becomes: users of a former installation and users here."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from server.catalog import users
+from server.errors import Invalid, NotFound
+
+
+@dataclass
+class Owner:
+    """A user there (`old` None: of what has no owner) and here; `id` None while only planned."""
+
+    old: str | None
+    name: str
+    id: str | None
+    made: bool = False
+
+
+class Owners:
+    """The users here by those there. Who is missing is made when something of theirs comes."""
+
+    def __init__(self, names: Mapping[str, str] | None = None, *, dry: bool = False) -> None:
+        """`names` are what users there are called, by their ids there; `dry` makes nobody."""
+        self._names = names or {}
+        self._dry = dry
+        self._known: dict[str | None, Owner] = {}
+        self._default: str | None = None
+
+    @property
+    def all(self) -> Iterable[Owner]:
+        """Everybody who was asked for."""
+        return self._known.values()
+
+    def bind(self, conn: Connection, old: str | None, user_id: str) -> None:
+        """Say who a user there is here."""
+        row = users.get(conn, user_id)
+        if row is not None:
+            self._known[old] = Owner(old, row.name, row.id)
+
+    def set_default(self, conn: Connection, wanted: str | None, only: str | None) -> None:
+        """Whose it becomes when nobody's name is on it.
+
+        That is `wanted` (name or id, here or there), else `only`, a user there, else the first
+        admin. Raises NotFound, or Invalid without an admin.
+        """
+        if wanted is None and only is not None:
+            self._default = only
+            return
+        row = users.first_admin(conn) if wanted is None else users.find(conn, wanted)
+        if row is not None:
+            self.bind(conn, None, row.id)
+            return
+        if wanted is None:
+            raise Invalid("There is no admin yet: say with --owner whose it is to become.")
+        there = [old for old, name in self._names.items() if wanted in (old, name)]
+        if not there:
+            raise NotFound(f"There is no user '{wanted}'.")
+        self._default = there[0]
+
+    def find(self, conn: Connection, old: str | None, now: datetime) -> Owner:
+        """Who a user there (None: nobody) is here; made if missing."""
+        old = self._default if old is None else old
+        owner = self._known.get(old)
+        if owner is not None and (owner.id is None or users.get(conn, owner.id) is not None):
+            return owner
+        if old is None:
+            raise NotFound("The user whose it was to become was deleted meanwhile.")
+        name = self._names.get(old, old)
+        row = users.find(conn, name)
+        if row is not None:
+            owner = Owner(old, row.name, row.id)
+        elif self._dry:
+            owner = Owner(old, name, None, made=True)
+        else:
+            owner = Owner(old, name, users.create(conn, name, is_admin=False, now=now), made=True)
+        self._known[old] = owner
+        return owner

@@ -1,0 +1,311 @@
+"""A lost volume: backups beside a server that writes, killed half-way, restored elsewhere."""
+
+import contextlib
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from server.library.backup import manifest
+from server.library.backup.target import open_target
+from tests.e2e.conftest import Pair
+from tests.e2e.test_replicate import generate
+from tests.fakes.replicate import FakeReplicate
+from tests.http.conftest import upload
+from tests.library.commands import good, reelbase
+from tests.running import ROOT, Server, ended, running, until
+from tests.seaweed import Seaweed, seaweed
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    with seaweed(tmp_path_factory.mktemp("seaweed")) as started:
+        yield started
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def target(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where to back up to: a folder, or an S3 server."""
+    if request.param == "folder":
+        return str(tmp_path / "target")
+    for name, value in request.getfixturevalue("s3").environment.items():
+        monkeypatch.setenv(name, value)
+    return "s3://backups/of/reelbase"
+
+
+class Uploads:
+    """Somebody who uploads all the time."""
+
+    def __init__(self, server: Server) -> None:
+        self.made: list[tuple[dict[str, Any], str]] = []
+        self._stop = threading.Event()
+        self._server = server
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Uploads":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with self._server.client() as client:
+            while not self._stop.wait(0.02):
+                data = os.urandom(200_000)
+                made = upload(client, data, f"live-{len(self.made)}.bin")
+                self.made.append((made, hashlib.sha256(data).hexdigest()))
+
+
+def start_backup(server: Server, target: str, *options: str) -> subprocess.Popen[str]:
+    """A backup in a process of its own, to be killed."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "server", "backup", target, "--json", *options],
+        cwd=ROOT,
+        env={**os.environ, "REELBASE_DATA_DIR": str(server.folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def link(server: Server, asset: dict[str, Any]) -> str:
+    """A link to an asset, made under another address, at this server."""
+    parts = urlsplit(asset["url"])
+    return f"{server.url}{parts.path}?{parts.query}"
+
+
+def test_a_lost_volume_is_restored_elsewhere(tmp_path: Path, target: str) -> None:
+    """During writes, after a `kill -9` half-way; old links play, only what is new is copied."""
+    with running(tmp_path / "data") as server, server.client() as client:
+        files = [os.urandom(size) for size in (20_000_000, 3_000_000, 3_000_000, 1_000_000)]
+        before = [
+            (upload(client, data, f"{n}.bin"), hashlib.sha256(data).hexdigest())
+            for n, data in enumerate(files)
+        ]
+        first = good("backup", target, "--data-dir", server.folder)
+        assert (first["copied"], first["skipped"]) == (4, 0)
+        assert first["copied_bytes"] == sum(map(len, files))
+
+        with Uploads(server) as live:
+            until(lambda: len(live.made) > 10, what=lambda: "uploads")
+            more = [os.urandom(2_000_000) for _ in range(5)]
+            before += [
+                (upload(client, data, f"more-{n}.bin"), hashlib.sha256(data).hexdigest())
+                for n, data in enumerate(more)
+            ]
+            process = start_backup(server, target, "--rate", "6")
+            begun = len(files) + 3
+            until(
+                lambda: len(manifest.present(open_target(target))) >= begun,
+                what=lambda: "the backup to be half-way",
+            )
+            refused = reelbase("backup", target, "--data-dir", server.folder)
+            assert "is being made already" in refused.stderr
+            assert process.poll() is None
+            process.kill()
+            process.communicate()
+            # The last complete one is as it was.
+            assert [one["id"] for one in good("backups", target)] == [first["id"]]
+            good("restore", target, "--data-dir", tmp_path / "first")
+            done = len(live.made)
+            second = good("backup", target, "--data-dir", server.folder)
+        assert second["blobs"] >= 9 + done
+        # What the killed one has copied is not copied again, nor what the first one had.
+        assert second["copied"] + second["skipped"] == second["blobs"]
+        assert second["skipped"] >= begun
+        assert second["copied_bytes"] <= second["blob_bytes"] - first["blob_bytes"]
+        third = good("backup", target, "--data-dir", server.folder)
+        assert third["copied"] == len(live.made) + 9 - second["blobs"]
+        expected = before + live.made
+        server.kill()
+
+    restored = good("restore", target, "--data-dir", tmp_path / "new")
+    assert restored["blobs"] == len(expected)
+    checked = good("verify", "--data-dir", tmp_path / "new", "--rate", "10000")
+    assert (checked["checked"], checked["damaged"]) == (len(expected), [])
+    with running(tmp_path / "new") as server, httpx.Client(trust_env=False) as anybody:
+        for asset, sha256 in expected:
+            got = anybody.get(link(server, asset))
+            assert got.status_code == 200
+            assert hashlib.sha256(got.content).hexdigest() == sha256
+        with server.client() as client:
+            assert upload(client, b"life goes on", "new.bin")["storage_state"] == "stored"
+        # The restored one goes on with the same backups.
+        assert good("backup", target, "--data-dir", server.folder)["copied"] == 1
+
+
+def test_a_damaged_bucket_is_refused_by_name(
+    tmp_path: Path, s3: Seaweed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One byte of one object; also what a client without a right, or a bucket, is told."""
+    for name, value in s3.environment.items():
+        # As Fly.io's own store sets it.
+        monkeypatch.setenv(name.replace("ENDPOINT_URL", "ENDPOINT_URL_S3"), value)
+    target = "s3://damaged/it"
+    with running(tmp_path / "data") as server, server.client() as client:
+        data = bytearray(os.urandom(9_000_000))
+        asset = upload(client, bytes(data), "film.bin")
+        upload(client, b"small", "good.bin")
+        good("backup", target, "--data-dir", server.folder)
+    import obstore
+    from obstore.store import S3Store
+
+    data[4_000_000] ^= 1
+    store = S3Store("damaged", prefix="it", client_options={"allow_http": True})
+    sha256 = asset["sha256"]
+    obstore.put(store, f"blobs/{sha256[:2]}/{sha256}", bytes(data))
+    refused = reelbase("restore", target, "--data-dir", tmp_path / "new")
+    assert refused.exit_code == 1
+    assert asset["id"] in refused.stdout
+    assert "good.bin" not in refused.stdout
+    assert not list((tmp_path / "new").glob("reelbase*"))
+    refused = reelbase("backups", target, AWS_SECRET_ACCESS_KEY="another")
+    assert refused.exit_code == 1
+    assert "SignatureDoesNotMatch" in refused.stderr
+    assert "another" not in refused.output
+    missing = reelbase("restore", "s3://nowhere/x", "--data-dir", tmp_path / "new")
+    assert (missing.exit_code, "Traceback" in missing.output) == (1, False)
+
+
+def test_a_clip_asked_for_after_the_backup_is_not_paid_twice(
+    fake: FakeReplicate, tmp_path: Path
+) -> None:
+    """When the backup was made it waited; what it became since is found at the provider."""
+    pair = Pair(tmp_path / "data", fake, REELBASE_PROVIDER_CONCURRENCY="1")
+    target = str(tmp_path / "target")
+    fake.hold()
+    try:
+        with pair.server.client() as client:
+            first = generate(client, {"prompt": "runs when it is backed up"})
+            until(lambda: client.get(f"/api/v3/jobs/{first}").json()["clips"][0]["prediction_id"])
+            second = generate(client, {"prompt": "waits when it is backed up"})
+            third = generate(client, {"prompt": "never asked for before"})
+            good("backup", target, "--data-dir", pair.server.folder)
+            client.post(f"/api/v3/jobs/{third}/cancel").raise_for_status()
+            client.post(f"/api/v3/jobs/{first}/cancel").raise_for_status()
+            until(lambda: len(fake.creates_by_prompt()) == 2, what=lambda: "the second one")
+        pair.server.kill()
+        good("restore", target, "--data-dir", tmp_path / "new")
+        pair.server.folder = tmp_path / "new"
+        fake.release()
+        pair.start()
+        with pair.server.client() as client:
+            assert ended(client, second)["status"] == "completed"
+            assert ended(client, third)["status"] == "completed"
+            assert ended(client, first)["status"] == "canceled"
+        assert fake.creates_by_prompt() == {
+            "runs when it is backed up": 1,
+            "waits when it is backed up": 1,
+            "never asked for before": 1,
+        }
+    finally:
+        with contextlib.suppress(Exception):
+            pair.server.kill()
+
+
+def test_the_server_makes_backups_by_itself(tmp_path: Path) -> None:
+    """At intervals, told in the log and the metrics; a failure is told too."""
+    target = tmp_path / "target"
+    settings = {"REELBASE_BACKUP_TARGET": str(target), "REELBASE_BACKUP_EVERY": "0.1s"}
+    metric = "reelbase_last_backup_timestamp_seconds"
+
+    def last(client: httpx.Client) -> float:
+        lines = client.get("/metrics").text.splitlines()
+        return float(next(line for line in lines if line.startswith(metric)).split()[1])
+
+    with running(tmp_path / "data", **settings) as server, server.client() as client:
+        upload(client, b"one", "one.bin")
+        first = until(lambda: last(client), what=lambda: "a backup")
+        upload(client, b"two", "two.bin")
+        until(lambda: last(client) > first, what=lambda: "another backup")
+        made = until(lambda: [e for e in server.log() if e["event"] == "backup made"])
+        assert made[0]["backup"]
+        until(lambda: good("backups", target)[-1]["blobs"] == 2, what=lambda: "both in it")
+        assert server.stop() == 0
+    settings["REELBASE_BACKUP_TARGET"] = "/dev/null/nowhere"
+    with running(tmp_path / "data", **settings) as server:
+        until(
+            lambda: [e for e in server.log() if e["event"] == "backup failed"],
+            what=lambda: "the failure to be logged",
+        )
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    with contextlib.suppress(FileNotFoundError):
+        return [int(child) for child in path.read_text().split()]
+    return []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_backup_ends_with_its_server(tmp_path: Path) -> None:
+    """However the server ends, nothing goes on reading its volume."""
+    settings = {
+        "REELBASE_BACKUP_TARGET": str(tmp_path / "target"),
+        "REELBASE_BACKUP_EVERY": "1h",
+        "REELBASE_BACKUP_RATE": "0.1",
+    }
+    data = tmp_path / "data"
+    with running(data) as server, server.client() as client:
+        upload(client, os.urandom(5_000_000), "large.bin")
+    for end in (signal.SIGTERM, signal.SIGKILL):
+        with running(data, **settings) as server:
+            (child,) = until(partial(children, server.pid), what=lambda: "the backup's process")
+            until(
+                lambda at=tmp_path / "target" / "running": at.exists() and any(at.iterdir()),
+                what=lambda: "its claim",
+            )
+            os.kill(server.pid, end)
+            until(lambda at=Path(f"/proc/{child}"): not at.exists(), what=lambda: "its end")
+
+
+def test_a_schedule_without_a_target_is_refused(tmp_path: Path) -> None:
+    """One would rely on backups that are never made."""
+    for settings in (
+        {"REELBASE_BACKUP_EVERY": "1h"},
+        {"REELBASE_BACKUP_EVERY": "soon", "REELBASE_BACKUP_TARGET": "/x"},
+        {"REELBASE_BACKUP_EVERY": "1h", "REELBASE_BACKUP_TARGET": "ftp://x"},
+    ):
+        refused = reelbase("serve", "--port", "0", "--data-dir", tmp_path / "data", **settings)
+        assert refused.exit_code == 1
+        assert "REELBASE_BACKUP" in refused.stderr or "ftp://x" in refused.stderr
+
+
+@pytest.mark.soak
+def test_memory_stays_bounded_with_a_large_library(tmp_path: Path, target: str) -> None:
+    """2 GB in one file: no command holds more than 64 MiB beyond what it needs to start."""
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(2000):
+            yield os.urandom(1_000_000)
+
+    def peak(*arguments: str) -> int:
+        """The most memory that a command has held, in bytes."""
+        process = subprocess.Popen([sys.executable, "-m", "server", *arguments], cwd=ROOT)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        return used.ru_maxrss * 1024
+
+    with running(tmp_path / "data") as server, server.client() as client:
+        answer = client.post("/api/v3/assets", content=pieces(), params={"filename": "large.bin"})
+        assert answer.status_code == 201
+        idle = peak("backup", "--help")
+        data = ("--data-dir", str(server.folder))
+        assert peak("backup", target, *data) < idle + 64 * 1024 * 1024
+        assert peak("verify", "--rate", "10000", *data) < idle + 64 * 1024 * 1024
+    new = ("--data-dir", str(tmp_path / "new"))
+    assert peak("restore", target, *new) < idle + 64 * 1024 * 1024

@@ -1,0 +1,227 @@
+"""`reelbase import-scenes-db` without a server: whose it becomes, what is skipped and said."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.library.commands import good, reelbase
+from tests.library.conftest import Library, hashes
+from tests.library.old_installation import TABLES, files, old_database, sha256
+from tests.media.samples import jpeg, video
+
+VIDEO, FACE = video(), jpeg()
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """Two users, one of them with a revoked key only; things with and without an owner."""
+    path = tmp_path / "old" / "scenes.db"
+    path.parent.mkdir()
+    with old_database(path) as db:
+        db.executemany(
+            "INSERT INTO generated_videos(id, video_data, user_id, prompt, filename, created_at) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (1, VIDEO, "alice", "a cat", "20250417103342.mp4", "2025-04-17 10:33:42"),
+                (2, VIDEO + b"2", None, None, None, None),
+                (3, None, "alice", "never came", None, None),
+            ],
+        )
+        db.executemany(
+            "INSERT INTO assets(id, blob_data, owner, name, url) VALUES (?, ?, ?, ?, ?)",
+            [
+                ("face-1", FACE, "bob", "face.jpg", "/api/v1/storage/users%2Fbob%2Fface.jpg"),
+                ("empty", b"", "bob", "empty.jpg", None),
+            ],
+        )
+        db.executemany(
+            "INSERT INTO api_keys VALUES (?, ?, ?)",
+            [
+                ("alice", sha256("alice's old key"), 0),
+                ("bob", sha256("bob's old key"), 1),
+            ],
+        )
+    return path
+
+
+def rows(library: Library, query: str) -> list[tuple[Any, ...]]:
+    with library.database() as db:
+        return db.execute(query).fetchall()
+
+
+def owners(library: Library) -> dict[str, str]:
+    """The owners' names by old names."""
+    query = """
+        SELECT alias.kind || ' ' || alias.name, user.name FROM alias
+        JOIN asset ON asset.id = alias.asset_id JOIN user ON user.id = asset.user_id
+    """
+    return dict(rows(library, query))
+
+
+def test_everything_comes_once_with_its_old_names(library: Library, old: Path) -> None:
+    """Who has no owner is the only user's with a good key; the file looks as before."""
+    before = files(old.parent)
+    first = good("import-scenes-db", old, "--data-dir", library.folder)
+    assert first["videos"] == {"imported": 2, "bytes": 2 * len(VIDEO) + 1, "present": 0}
+    assert first["assets"] == {"imported": 1, "bytes": len(FACE), "present": 0}
+    assert (first["keys"], first["keys_revoked"]) == (1, 1)
+    assert owners(library) == {
+        "video 1": "alice",
+        "key 20250417103342.mp4": "alice",
+        "video 2": "alice",
+        "asset face-1": "bob",
+        "key face.jpg": "bob",
+        "key users/bob/face.jpg": "bob",
+    }
+    had = hashes(library.folder)
+    assert had["20250417103342.mp4"] == sha256(VIDEO)
+    assert had["face.jpg"] == sha256(FACE)
+    assert rows(library, "SELECT count(*) FROM prediction") == [(0,)]
+    made = "SELECT created_at, prompt, role FROM asset WHERE filename = '20250417103342.mp4'"
+    assert rows(library, made) == [("2025-04-17 10:33:42.000000", "a cat", "clip")]
+    again = good("import-scenes-db", old, "--data-dir", library.folder)
+    assert (again["videos"]["imported"], again["videos"]["present"]) == (0, 2)
+    assert (again["assets"]["imported"], again["assets"]["present"]) == (0, 1)
+    assert (again["keys"], again["keys_revoked"], again["keys_present"]) == (0, 0, 2)
+    assert hashes(library.folder) == had
+    assert files(old.parent) == before
+
+
+def test_what_is_skipped_is_named_with_the_reason(library: Library, old: Path) -> None:
+    """No bytes at all is no damage; something else in their place is."""
+    result = reelbase("import-scenes-db", old, "--data-dir", library.folder)
+    assert result.exit_code == 0
+    assert "skipped: generated_videos 3: there are no bytes in it" in result.stdout
+    assert "skipped: assets empty: there are no bytes in it" in result.stdout
+    assert "Rotate them" in result.stderr
+    with old_database(
+        old, "INSERT INTO assets(id, blob_data) VALUES ('words', 'not bytes'), (NULL, x'00')"
+    ) as db:
+        db.execute("INSERT INTO api_keys VALUES ('eve', 'sk_in_the_clear', 0)")
+    result = reelbase("import-scenes-db", old, "--data-dir", library.folder)
+    assert result.exit_code == 1
+    assert "assets words: blob_data holds no bytes but text" in result.stdout
+    assert "it has no id" in result.stdout
+    assert "api_keys row 3: its key_hash is not a SHA-256" in result.stdout
+    assert "sk_in_the_clear" not in result.output
+
+
+def test_a_dry_run_tells_the_same_and_writes_nothing(library: Library, old: Path) -> None:
+    told = good("import-scenes-db", old, "--dry-run", "--data-dir", library.folder)
+    assert rows(library, "SELECT count(*) FROM alias") == [(0,)]
+    assert rows(library, "SELECT count(*) FROM user") == [(1,)]
+    done = good("import-scenes-db", old, "--data-dir", library.folder)
+    for name in ("videos", "assets", "keys", "keys_revoked", "skipped", "needed"):
+        assert told[name] == done[name], name
+    assert [(one["old"], one["name"], one["made"]) for one in told["owners"]] == [
+        (one["old"], one["name"], one["made"]) for one in done["owners"]
+    ]
+    assert [one["name"] for one in told["owners"] if one["made"]] == ["alice", "bob"]
+
+
+def test_owners_by_wish_and_by_default(library: Library, old: Path, tmp_path: Path) -> None:
+    """Two users with keys: what is nobody's becomes the first admin's, unless one is named."""
+    with old_database(old, "UPDATE api_keys SET revoked = 0"):
+        pass
+    told = good("import-scenes-db", old, "--dry-run", "--data-dir", library.folder)
+    assert [one["name"] for one in told["owners"] if one["old"] is None] == ["admin"]
+    good("import-scenes-db", old, "--owner", "bob", "--data-dir", library.folder)
+    assert owners(library)["video 2"] == "bob"
+    nobody = reelbase("import-scenes-db", old, "--owner", "eve", "--data-dir", library.folder)
+    assert nobody.exit_code == 1
+    assert "There is no user 'eve'" in nobody.output
+
+
+def test_users_are_called_what_they_are_called_there(library: Library, old: Path) -> None:
+    """And are known again by their keys, whatever they are called here by then."""
+    with old_database(old, "CREATE TABLE users(id TEXT, email TEXT, password TEXT)") as db:
+        db.execute("INSERT INTO users VALUES ('alice', 'alice@example.com', 'x')")
+    good("import-scenes-db", old, "--data-dir", library.folder)
+    assert owners(library)["video 1"] == "alice@example.com"
+    with library.database() as db:
+        db.execute("UPDATE user SET name = 'Alice' WHERE name = 'alice@example.com'")
+    with old_database(old, "") as db:
+        db.execute("INSERT INTO generated_videos(id, video_data) VALUES (9, x'0102')")
+    good("import-scenes-db", old, "--data-dir", library.folder)
+    assert owners(library)["video 9"] == "Alice"
+
+
+def test_keys_that_are_known_here_stay_as_they_are(library: Library, old: Path) -> None:
+    """Revoked here stays revoked; revoked there since is said, and not done unasked."""
+    good("import-scenes-db", old, "--data-dir", library.folder)
+    [(bobs,)] = rows(
+        library,
+        "SELECT revoked_at IS NOT NULL FROM api_key JOIN user "
+        "ON user.id = api_key.user_id WHERE user.name = 'bob'",
+    )
+    assert bobs
+    with old_database(old, "UPDATE api_keys SET revoked = 1 - revoked"):
+        pass
+    result = reelbase("import-scenes-db", old, "--data-dir", library.folder)
+    assert "is revoked there and good here" in result.stderr
+    revoked = "SELECT count(*), count(revoked_at) FROM api_key WHERE hash IN (?, ?)"
+    with library.database() as db:
+        wanted = (sha256("alice's old key"), sha256("bob's old key"))
+        assert db.execute(revoked, wanted).fetchone() == (2, 1)
+
+
+def test_a_second_installation_may_have_the_same_ids(library: Library, old: Path) -> None:
+    """Nothing of it is taken for what is here, and what is here keeps its names."""
+    good("import-scenes-db", old, "--data-dir", library.folder)
+    other = old.parent / "other.db"
+    with old_database(other) as db:
+        db.execute("INSERT INTO generated_videos(id, video_data) VALUES (1, x'010203')")
+    brought = good("import-scenes-db", other, "--owner", "alice", "--data-dir", library.folder)
+    assert brought["videos"]["imported"] == 1
+    for path in (old, other):
+        again = good("import-scenes-db", path, "--owner", "alice", "--data-dir", library.folder)
+        assert again["videos"]["imported"] == 0
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        "CREATE TABLE generated_videos(id INTEGER, video_data BLOB);",
+        "CREATE TABLE generated_videos(video_data BLOB);",
+        'CREATE TABLE "Generated_Videos"("ID" INTEGER PRIMARY KEY, "Video_Data" BLOB, x, y, z);',
+    ],
+)
+def test_columns_and_tables_may_be_missing(library: Library, tmp_path: Path, tables: str) -> None:
+    path = tmp_path / "scenes.db"
+    with old_database(path, tables) as db:
+        db.execute("INSERT INTO generated_videos(video_data) VALUES (?)", (VIDEO,))
+        db.execute("UPDATE generated_videos SET rowid = 7")
+        if "id INTEGER," in tables:
+            db.execute("UPDATE generated_videos SET id = 7")
+    done = good("import-scenes-db", path, "--data-dir", library.folder)
+    assert done["videos"]["imported"] == 1
+    assert owners(library) == {"video 7": "admin"}
+
+
+def test_what_cannot_be_imported_is_refused_in_words(library: Library, tmp_path: Path) -> None:
+    """A wrong file is a usage error; a wrong database, a missing one or no room are not."""
+    path = tmp_path / "scenes.db"
+    path.write_text("hello")
+    assert reelbase("import-scenes-db", path, "--data-dir", library.folder).exit_code == 2
+    path.unlink()
+    with old_database(path, "CREATE TABLE other(id)"):
+        pass
+    result = reelbase("import-scenes-db", path, "--data-dir", library.folder)
+    assert result.exit_code == 1
+    assert "none of the tables" in result.output
+    result = reelbase("import-scenes-db", path, "--data-dir", tmp_path / "nothing")
+    assert "Start the server there once" in result.output
+    path.unlink()
+    with old_database(path, TABLES) as db:
+        db.execute("INSERT INTO generated_videos(id, video_data) VALUES (1, zeroblob(1000000))")
+    full = {"REELBASE_MIN_FREE_BYTES": str(10**15)}
+    result = reelbase("import-scenes-db", path, "--data-dir", library.folder, **full)
+    assert result.exit_code == 1
+    assert "nearly full" in result.output
+    result = reelbase("import-scenes-db", path, "--dry-run", "--data-dir", library.folder, **full)
+    assert "no room for 1.0 MB" in result.stderr
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT count(*) FROM generated_videos").fetchone() == (1,)
