@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import os
-import secrets
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +11,10 @@ from pathlib import Path
 import click
 import httpx
 
-from server.blobs.locks import LockFile
 from server.blobs.sqlite import SqliteBlobs
-from server.blobs.volume import Volume
 from server.commands.options import as_json, data_dir, engine_of
 from server.commands.progress import MB, progress, size_of
+from server.commands.store import opened
 from server.db import Database
 from server.egress import Guard, parse_allowed
 from server.errors import ReelbaseError
@@ -66,7 +63,6 @@ def verify(
     """
     if everything and sample is not None:
         raise click.UsageError("--all and --sample exclude each other.")
-    os.umask(0o077)
     settings = load(data_dir=data_dir)
     with progress("Verifying", quiet=as_json) as report:
         result = run_verify(settings.database, sample=sample, rate=rate * MB, report=report)
@@ -98,22 +94,12 @@ def verify(
 
 async def _repair(settings: Settings, damaged: list[Blob]) -> dict[str, str]:
     """Put right what can be; by SHA-256 nothing, or why not."""
-    folder = settings.data_dir
-    database = Database(settings.database)
     client = Guard(allow_private=parse_allowed(settings.allow_private_urls)).client()
-    volume = Volume(folder, min_free=settings.min_free_bytes)
-    with _writer(folder) as writer:
-        await database.open()
-        blobs = SqliteBlobs(database, volume, writer=writer)
-        try:
-            return {
-                one.sha256: await _repair_one(settings, database, blobs, client, one)
-                for one in damaged
-            }
-        finally:
-            await client.aclose()
-            await database.close()
-            blobs.close()
+    async with client, opened(settings) as store:
+        return {
+            one.sha256: await _repair_one(settings, store.database, store.blobs, client, one)
+            for one in damaged
+        }
 
 
 async def _repair_one(
@@ -155,14 +141,3 @@ async def _from_url(
     async with stream_url(client, url, max_bytes=max(1, damaged.size)) as answer:
         async for piece in answer.pieces:
             yield piece
-
-
-@contextmanager
-def _writer(folder: Path) -> Iterator[str]:
-    """A lock file that says we live: else a server that starts sweeps what we are writing."""
-    name = f"verify-{os.getpid()}-{secrets.token_hex(4)}"
-    with LockFile(folder / "locks" / name) as lock:
-        try:
-            yield name
-        finally:
-            lock.path.unlink(missing_ok=True)

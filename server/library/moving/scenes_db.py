@@ -6,7 +6,6 @@ a transaction of its own that gives it its old names, and by those it is known t
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -251,6 +250,16 @@ def _last(keys: tuple[str, ...]) -> str | None:
 
 async def _in_thread(pieces: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
     """What a generator yields, each step in a thread: it reads from a disk."""
-    with closing(pieces):
-        while piece := await asyncio.to_thread(next, pieces, b""):
+    step: asyncio.Future[bytes] | None = None
+    try:
+        while True:
+            step = asyncio.ensure_future(asyncio.to_thread(next, pieces, b""))
+            # A step cannot be stopped, and the generator not be closed while it runs.
+            piece = await asyncio.shield(step)
+            if not piece:
+                return
             yield piece
+    finally:
+        if step is not None:
+            await asyncio.wait([step])
+        pieces.close()

@@ -1,0 +1,264 @@
+"""`reelbase import-bucket`, from a real S3 server: where objects go, and what is not copied."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import obstore
+import pytest
+from obstore.store import S3Store
+
+from server.library.moving import places
+from tests.library.commands import good, reelbase
+from tests.library.old_installation import sha256
+from tests.media.samples import jpeg, video
+from tests.running import ROOT, Server, running, until
+from tests.seaweed import Seaweed, seaweed
+
+FLAT = "20250417103342.mp4"
+CLIP = "users/ann/projects/Film/scenes/Opening/video/a clip #1.mp4"
+OUT = "users/ann/projects/Film/output/whole.mp4"
+LARGE = "users/ben/projects/Raw/output/large.bin"
+
+
+@pytest.fixture(scope="module")
+def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    with seaweed(tmp_path_factory.mktemp("weed")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("server") / "data") as started:
+        yield started
+
+
+class Bucket:
+    """A bucket of its own for each test."""
+
+    def __init__(self, weed: Seaweed, server: Server) -> None:
+        self.name = f"old-{uuid4().hex[:8]}"
+        self.url = f"s3://{self.name}"
+        self.environment = {**weed.environment, "REELBASE_DATA_DIR": str(server.folder)}
+        self._store = S3Store(
+            self.name,
+            endpoint=weed.environment["AWS_ENDPOINT_URL"],
+            access_key_id=weed.environment["AWS_ACCESS_KEY_ID"],
+            secret_access_key=weed.environment["AWS_SECRET_ACCESS_KEY"],
+            region="us-east-1",
+            client_options={"allow_http": True},
+        )
+
+    def put(self, key: str, data: bytes, **options: Any) -> bytes:
+        obstore.put(self._store, key, data, **options)
+        return data
+
+    def listed(self) -> list[tuple[Any, ...]]:
+        return sorted(
+            (one["path"], one["size"], one["e_tag"], one["last_modified"])
+            for page in obstore.list(self._store)
+            for one in page
+        )
+
+    def imported(self, *arguments: str | Path) -> Any:
+        return good("import-bucket", self.url, *arguments, **self.environment)
+
+
+@pytest.fixture
+def bucket(weed: Seaweed, server: Server) -> Bucket:
+    return Bucket(weed, server)
+
+
+def test_objects_are_filed_by_their_keys_and_answer_to_them(bucket: Bucket, server: Server) -> None:
+    """Plain and percent-encoded, at v1 and v3; a second import finds nothing to do."""
+    clip, out, flat = video(), video(frames=12), video(frames=6)
+    large = os.urandom(12_000_000)
+    for key, data in ((FLAT, flat), (CLIP, clip), (OUT, out), ("empty", b"")):
+        bucket.put(key, data)
+    # In parts: an ETag that is no MD5 of the whole.
+    bucket.put(LARGE, large, use_multipart=True, chunk_size=5 * 1024 * 1024)
+    before = bucket.listed()
+    told = bucket.imported("--dry-run")
+    with server.client() as admin:
+        assert admin.get(f"/api/v1/storage/{FLAT}").status_code == 404
+        done = bucket.imported()
+        assert done["assets"] == {
+            "imported": 4,
+            "bytes": sum(map(len, (clip, out, flat, large))),
+            "present": 0,
+        }
+        for name in ("assets", "projects", "scenes", "skipped", "needed"):
+            assert told[name] == done[name], name
+        assert (done["projects"], done["scenes"]) == (2, 1)
+        assert [one["what"] for one in done["skipped"]] == ["empty"]
+        for key, data in ((FLAT, flat), (CLIP, clip), (OUT, out), (LARGE, large)):
+            for version in ("v1", "v3"):
+                for spelt in (quote(key), quote(key, safe="")):
+                    got = admin.get(f"/api/{version}/storage/{spelt}")
+                    assert got.status_code == 200, (version, spelt)
+                    assert sha256(got.content) == sha256(data)
+        people = {one["name"]: one["id"] for one in admin.get("/api/v3/users").json()["items"]}
+        [found] = admin.get(
+            "/api/v3/assets", params={"user_id": people["ann"], "q": "clip"}
+        ).json()["items"]
+        project = admin.get(f"/api/v3/projects/{found['project_id']}").json()
+        assert project["name"] == "Film"
+        [scene] = admin.get(f"/api/v3/projects/{project['id']}/scenes").json()["items"]
+        assert (scene["id"], scene["name"]) == (found["scene_id"], "Opening")
+        assert found["storage_key"] == (
+            f"users/{people['ann']}/projects/{project['id']}/scenes/{scene['id']}"
+            f"/video/{found['filename']}"
+        )
+        [flat_asset] = admin.get("/api/v3/assets", params={"q": FLAT}).json()["items"]
+        assert flat_asset["project_id"] not in (None, project["id"])
+    again = bucket.imported()
+    assert (again["assets"]["imported"], again["assets"]["present"]) == (0, 4)
+    assert bucket.listed() == before
+
+
+def test_a_changed_object_comes_anew_and_has_the_key(bucket: Bucket, server: Server) -> None:
+    bucket.put("changing.bin", b"before")
+    bucket.imported("--public")
+    bucket.put("changing.bin", b"behind")
+    assert bucket.imported("--public")["assets"]["imported"] == 1
+    with server.client(None) as anybody:
+        assert anybody.get("/api/v3/storage/changing.bin").content == b"behind"
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_a_mapping_says_whose_it_is_and_who_may_see_it(
+    bucket: Bucket, server: Server, tmp_path: Path, form: str
+) -> None:
+    """By names or ids; what it leaves open the key tells."""
+    flat, filed = f"{form}-flat.jpg", f"users/cid/projects/{form}/output/{form}-filed.jpg"
+    data = bucket.put(flat, jpeg())
+    bucket.put(filed, data)
+    bucket.put(f"{form}-other.jpg", data)
+    rows = [
+        {"key": flat, "user": "dora", "project": f"Trip {form}", "scene": "One", "public": "true"},
+        {"key": filed, "user": "", "project": "", "scene": "", "public": "yes"},
+        {"key": "nothing.jpg", "user": "dora", "project": "", "scene": "", "public": ""},
+    ]
+    path = tmp_path / f"map.{form}"
+    if form == "json":
+        path.write_text(json.dumps({row["key"]: {**row, "public": True} for row in rows}))
+    else:
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    done = bucket.imported("--map", path)
+    assert done["assets"]["imported"] == 3
+    assert "1 keys of the mapping are not in the bucket: nothing.jpg" in done["notes"]
+    with server.client(None) as anybody, server.client() as admin:
+        assert anybody.get(f"/api/v1/storage/{flat}").content == data
+        assert anybody.get(f"/api/v1/storage/{quote(filed, safe='')}").content == data
+        assert anybody.get(f"/api/v1/storage/{form}-other.jpg").status_code == 401
+        people = {one["name"]: one["id"] for one in admin.get("/api/v3/users").json()["items"]}
+        params = {"user_id": people["dora"], "q": flat}
+        [found] = admin.get("/api/v3/assets", params=params).json()["items"]
+        assert found["scene_id"]
+        project = admin.get(f"/api/v3/projects/{found['project_id']}").json()
+        assert project["name"] == f"Trip {form}"
+        params = {"user_id": people["cid"], "q": f"{form}-filed"}
+        assert len(admin.get("/api/v3/assets", params=params).json()["items"]) == 1
+
+
+def test_a_prefix_is_a_part_of_the_old_key_and_may_be_left_out(
+    bucket: Bucket, server: Server
+) -> None:
+    """Whichever the old service was asked for."""
+    bucket.put("media/deep/inside.bin", b"inside")
+    bucket.put("elsewhere/outside.bin", b"outside")
+    bucket.url += "/media"
+    assert bucket.imported("--public")["assets"]["imported"] == 1
+    with server.client(None) as anybody:
+        for key in ("media/deep/inside.bin", "deep/inside.bin"):
+            assert anybody.get(f"/api/v3/storage/{key}").content == b"inside"
+
+
+def test_an_import_that_is_killed_goes_on_without_copying_twice(
+    bucket: Bucket, server: Server
+) -> None:
+    """Each object is a transaction of its own, bytes, names and all."""
+    for number in range(6):
+        bucket.put(f"users/eve/projects/Kill/output/{number}.bin", os.urandom(6_000_000))
+    environment = {"PATH": os.environ["PATH"], "REELBASE_MIN_FREE_BYTES": "0"}
+    with server.client() as admin:
+
+        def come() -> int:
+            everybody = admin.get("/api/v3/usage").json()["system"]["users"]
+            return sum(one["assets"] for one in everybody if one["name"] == "eve")
+
+        process = subprocess.Popen(
+            [sys.executable, "-m", "server", "import-bucket", bucket.url],
+            cwd=ROOT,
+            env={**environment, **bucket.environment},
+        )
+        with process:
+            first = "/api/v3/storage/users/eve/projects/Kill/output/0.bin"
+            until(lambda: admin.head(first).status_code == 200, every=0.01)
+            process.kill()
+        before = come()
+        assert 0 < before < 6
+        again = bucket.imported()
+        assert again["assets"]["imported"] == 6 - before
+        assert again["assets"]["present"] == before
+        assert come() == 6
+        for number in range(6):
+            key = f"users/eve/projects/Kill/output/{number}.bin"
+            got = admin.get(f"/api/v3/storage/{key}")
+            assert (got.status_code, len(got.content)) == (200, 6_000_000)
+
+
+def test_what_cannot_be_imported_is_refused_in_words(
+    bucket: Bucket, server: Server, tmp_path: Path
+) -> None:
+    environment = bucket.environment
+    assert reelbase("import-bucket", "/a/folder", **environment).exit_code == 2
+    result = reelbase("import-bucket", bucket.url, **environment)
+    assert result.exit_code == 1
+    assert "does not exist (NoSuchBucket)" in result.output
+    wrong = {**environment, "AWS_SECRET_ACCESS_KEY": "wrong"}
+    bucket.put("x", b"x")
+    result = reelbase("import-bucket", bucket.url, **wrong)
+    assert result.exit_code == 1
+    assert "wrong" not in result.output
+    mapping = tmp_path / "map.json"
+    for text, words in (
+        ('[{"user": "a"}]', "Entry 1 .* has no key"),
+        ('{"k": {"projct": "a"}}', "'projct', which is none of"),
+        ('{"k": {"scene": "a"}}', "without its project"),
+        ('{"k": {"public": "perhaps"}}', "true or false"),
+        ('{"k": 7}', "neither JSON nor CSV"),
+        ("[1", "neither JSON nor CSV"),
+    ):
+        mapping.write_text(text)
+        with pytest.raises(Exception, match=words):
+            places.load_map(mapping)
+        result = reelbase("import-bucket", bucket.url, "--map", mapping, **environment)
+        assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "wanted"),
+    [
+        ("a.mp4", places.Wanted()),
+        ("thumbs/a.png", places.Wanted()),
+        ("users/u/a.mp4", places.Wanted("u")),
+        ("users/u/projects/p/output/a.mp4", places.Wanted("u", "p")),
+        ("users/u/projects/p/scenes/s/video/a.mp4", places.Wanted("u", "p", "s")),
+        ("media/users/u/projects/p/scenes/s/a.mp4", places.Wanted("u", "p", "s")),
+        ("users/u", places.Wanted()),
+        ("users/u/projects/a.mp4", places.Wanted("u")),
+    ],
+)
+def test_what_a_key_says(key: str, wanted: places.Wanted) -> None:
+    assert places.of_key(key) == wanted
