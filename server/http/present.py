@@ -76,6 +76,7 @@ class Clip(Struct, kw_only=True):
     bytes_stored: int | None
     bytes_total: int | None
     prompt: str
+    input: dict[str, Any]
     prediction_id: str | None
     asset_id: str | None
     filename: str
@@ -224,6 +225,7 @@ class Presenter:
                     bytes_stored=clip.bytes_stored,
                     bytes_total=clip.bytes_total,
                     prompt=clip.prompt,
+                    input=clip.input or {},
                     prediction_id=clip.prediction_id,
                     asset_id=clip.asset_id,
                     filename=clip.filename,

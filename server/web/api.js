@@ -74,11 +74,11 @@ export const remove = (path, query) => request("DELETE", path, { query });
  * Sends a file as it is; resolves with the asset. `signal` cancels (AbortError).
  * @param {Blob} file
  * @param {string} filename
- * @param {{signal?: AbortSignal, onProgress?: (share: number) => void}} options
+ * @param {{query?: {project_id?: string, scene_id?: string}, signal?: AbortSignal, onProgress?: (share: number) => void}} options
  */
-export async function upload(file, filename, { signal, onProgress } = {}) {
+export async function upload(file, filename, { query, signal, onProgress } = {}) {
   for (;;) {
-    const { status, text } = await send(file, filename, signal, onProgress);
+    const { status, text } = await send(file, { filename, ...query }, signal, onProgress);
     if (status === 401 && renew) {
       await renew();
       continue;
@@ -89,12 +89,12 @@ export async function upload(file, filename, { signal, onProgress } = {}) {
 }
 
 // fetch() cannot tell how much of a body has gone out; XMLHttpRequest can.
-function send(file, filename, signal, onProgress) {
+function send(file, query, signal, onProgress) {
   return new Promise((resolve, reject) => {
     const aborted = () => new DOMException("Canceled", "AbortError");
     if (signal?.aborted) return reject(aborted());
     const xhr = new XMLHttpRequest();
-    xhr.open("POST", address("/assets", { filename }));
+    xhr.open("POST", address("/assets", query));
     xhr.setRequestHeader("Content-Type", file.type || "application/octet-stream");
     xhr.upload.onprogress = (event) => onProgress?.(event.loaded / Math.max(1, event.total));
     xhr.onload = () => resolve({ status: xhr.status, text: xhr.responseText });

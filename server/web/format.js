@@ -48,7 +48,7 @@ export function title(asset) {
 /** Whether an asset's bytes are still elsewhere, or were. */
 export const isUnsaved = (asset) => ["url_only", "unsaved", "expired"].includes(asset.storage_state);
 
-/** A word for an asset whose bytes are not here, or null. */
+/** A word for an asset whose bytes are not here, or that everybody may see; or null. */
 export function stateBadge(asset) {
   switch (asset.storage_state) {
     case "pending":
@@ -66,9 +66,26 @@ export function stateBadge(asset) {
   }
 }
 
-/** How long until a moment, by the second. */
-export function left(iso) {
-  const seconds = Math.floor((new Date(iso) - Date.now()) / 1000);
-  if (seconds < 0) return "ended";
-  return seconds < 48 * 3600 ? `${timecode(seconds)} left` : `${Math.floor(seconds / 86_400)} days left`;
+/**
+ * The marks on an asset.
+ * @returns {{words: string, state: string}[]}
+ */
+export function badges(asset) {
+  const state = stateBadge(asset);
+  const found = state ? [{ words: state, state: asset.storage_state }] : [];
+  if (asset.expires_at && !asset.deleted_at) {
+    found.push({ words: `Deletes in ${until(asset.expires_at)}`, state: "leaving" });
+  }
+  return found;
 }
+
+/** How long until a moment, by the second: "4:10 left". */
+export const left = (iso) => (new Date(iso) < Date.now() ? "ended" : `${until(iso)} left`);
+
+function until(iso) {
+  const seconds = Math.max(0, Math.floor((new Date(iso) - Date.now()) / 1000));
+  return seconds < 48 * 3600 ? timecode(seconds) : `${Math.floor(seconds / 86_400)} days`;
+}
+
+/** So many, with their noun: "1 item", "3 items". */
+export const items = (count) => (count === 1 ? "1 item" : `${count.toLocaleString()} items`);

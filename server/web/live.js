@@ -13,6 +13,7 @@
  */
 
 import { get, signInAgain } from "./api.js";
+import { gather } from "./gather.js";
 
 const LATEST = 50;
 // Changes come in bursts: what is told is fetched after so long, once.
@@ -46,8 +47,7 @@ class Live extends EventTarget {
   #jobs = new Map();
   #put = new Set();
   #stale = new Set();
-  /** What changed and what is gone, by the noun's event. */
-  #told = new Map();
+  #changed = gather(GATHER, (noun, told) => this.#running && this.#tell(noun, told));
 
   /** The latest jobs, newest first. */
   get jobs() {
@@ -118,8 +118,16 @@ class Live extends EventTarget {
 
   #down(source) {
     if (!this.#offline) this.#timers.lost ||= setTimeout(() => this.#lost(), PATIENCE);
-    // Else the browser tries again by itself.
     if (source.readyState === EventSource.CLOSED) this.#refused();
+    else this.#ended(source);
+  }
+
+  /** The browser tries again by itself, after a moment: in vain when the session has ended. */
+  async #ended(source) {
+    const known = await get("/session").catch(() => true);
+    if (known || this.#source !== source) return;
+    source.close();
+    this.#refused();
   }
 
   /** An answer that was no stream: the session has ended, or something is in between. */
@@ -128,7 +136,12 @@ class Live extends EventTarget {
     this.#closed += 1;
     try {
       // Asks to sign in when that is what is needed: nobody is signed in any more.
-      if (!(await get("/session"))) await signInAgain();
+      if (!(await get("/session"))) {
+        // This is no lost connection.
+        clearTimeout(this.#timers.lost);
+        this.#timers.lost = 0;
+        await signInAgain();
+      }
       if (this.#closed === 1) wait = 0;
     } catch {
       // Unreachable: opened again later.
@@ -230,21 +243,6 @@ class Live extends EventTarget {
     this.#tellSoon();
     if (before.status !== data.status || before.asset_id !== data.asset_id) this.#fetchJob(id);
     return undefined;
-  }
-
-  /** Changes are told together, once things have been quiet for a moment. */
-  #changed(noun, data) {
-    const told = this.#told.get(noun) ?? { changed: new Set(), gone: new Set(), projects: new Set() };
-    this.#told.set(noun, told);
-    // The later word counts: what is restored is not gone any more.
-    (data.deleted ? told.changed : told.gone).delete(data.id);
-    (data.deleted ? told.gone : told.changed).add(data.id);
-    if (noun === "scenes") told.projects.add(data.project_id);
-    this.#timers[noun] ||= setTimeout(() => {
-      this.#timers[noun] = 0;
-      this.#told.delete(noun);
-      this.#tell(noun, { changed: [...told.changed], gone: [...told.gone], projects: [...told.projects] });
-    }, GATHER);
   }
 
   #fetchJob(id) {

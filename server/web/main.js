@@ -20,8 +20,15 @@ route("/library/trash", () => import("./manage/trash.js"), { nav: "library" });
 route("/asset/:id", () => import("./asset/view.js"), { nav: "library" });
 route("/generate", () => import("./generate/view.js"), { nav: "generate" });
 route("/jobs", () => import("./jobs/view.js"), { nav: "jobs" });
+route("/jobs/:id", () => import("./jobs/view.js"), { nav: "jobs" });
 route("/manage", () => import("./manage/view.js"), { nav: "manage" });
-route("/manage/:section", () => import("./manage/view.js"), { nav: "manage" });
+route("/manage/look", () => import("./manage/view.js"), { nav: "manage" });
+route("/manage/projects", () => import("./manage/projects.js"), { nav: "manage" });
+route("/manage/projects/:id", () => import("./manage/storyboard.js"), { nav: "manage" });
+route("/manage/trash", () => import("./manage/trash.js"), { nav: "manage" });
+route("/manage/usage", () => import("./manage/usage.js"), { nav: "manage" });
+route("/manage/keys", () => import("./manage/keys.js"), { nav: "manage" });
+route("/manage/users", () => import("./manage/users.js"), { nav: "manage" });
 
 const session = await begin(takeLink());
 // A link that is opened in a tab that is here already.

@@ -27,5 +27,21 @@ export function optionWord(name) {
   return OPTIONS[name] ?? words[0].toUpperCase() + words.slice(1);
 }
 
+/** What a model can do, in a line. */
+export function abilities(model) {
+  const { image, last_frame: last, needs_image: needs, durations, options } = model;
+  const pictures = [image && (needs ? "needs a first frame" : "takes a first frame"), last && "a last one"].filter(Boolean).join(" and ");
+  const words = [pictures || "from words alone", span(durations), options.resolution && `${options.resolution.join(", ")}`, "generate_audio" in options && "with sound"];
+  const line = words.filter(Boolean).join(" · ");
+  return line[0].toUpperCase() + line.slice(1);
+}
+
+function span(durations) {
+  if (!durations.length) return "";
+  const [first, last] = [durations[0], durations.at(-1)];
+  const all = last - first === durations.length - 1 && durations.length > 2;
+  return `${all ? `${first} to ${last}` : durations.join(", ")} seconds`;
+}
+
 /** One of an option's values. */
 export const valueWord = (value) => (typeof value === "boolean" ? (value ? "On" : "Off") : String(value));

@@ -5,15 +5,17 @@
  *                                nav: the entry of the navigation that is current, "library"
  *   start()                      shows what the address says, and follows it from then on
  *   go(path, {replace})          go("/asset/as_1"); replace: Back does not come here again
+ *   back(otherwise)              to where one came from; opened here directly: to `otherwise`
  *   here()                       the path and query that are shown, "/library?q=fox"
  *   retitle({view, share})       the parts of document.title; the router sets `view` by itself
  *
  * A view is a module with `mount(root, visit)`, called at each visit, loaded at the first:
  *   root    an empty <section>, in the document. It is thrown away afterwards: nothing to unmount.
- *   visit   {path, params, query: URLSearchParams, signal, keep(query)}
+ *   visit   {path, params, query: URLSearchParams, signal, keep(query), become(path)}
  *           signal  aborted when the visit ends: give it to every addEventListener, subscribe and
  *                   timer that is not on an element of the root's own
  *           keep    writes a query into the address without another visit: filters
+ *           become  the address is another one from now on, without another visit: next in line
  * It may be async; when it is done the focus goes to the element it resolves with, or to its h1
  * (make one with `heading` of dom.js), which names the page, too. A visit by Back finds the scroll
  * position again: what a view wants to remember beyond that lives in its module. What it throws
@@ -28,6 +30,8 @@ const scrolled = new Map();
 const title = { view: "", share: null };
 let ending = new AbortController();
 let entry = "";
+// How many visits of ours lie before this one in the history.
+let depth = -1;
 let turn = 0;
 
 export function route(pattern, load, { nav }) {
@@ -47,6 +51,11 @@ export function go(path, { replace = false } = {}) {
   visit();
 }
 
+export function back(otherwise) {
+  if (history.state?.depth > 0) history.back();
+  else go(otherwise, { replace: true });
+}
+
 export function retitle(parts) {
   Object.assign(title, parts);
   const share = title.share === null ? null : `${Math.floor(title.share * 100)} %`;
@@ -64,8 +73,9 @@ async function visit() {
   const mine = ++turn;
   if (entry) scrolled.set(entry, scrollY);
   entry = history.state?.entry ?? crypto.getRandomValues(new Uint32Array(2)).join("");
+  depth = history.state?.depth ?? depth + 1;
   const at = here();
-  history.replaceState({ entry }, "", `#${at}`);
+  history.replaceState({ entry, depth }, "", `#${at}`);
   const [path, query] = at.split(/\?(.*)/s);
   const found = match(path);
   const root = h("section.view", { "data-view": found?.nav });
@@ -77,12 +87,12 @@ async function visit() {
     if (mine !== turn) return;
     begin(root, found.nav);
     const { signal } = ending;
+    const become = (now) => signal.aborted || history.replaceState({ entry, depth }, "", `#${now}`);
     const keep = (next) => {
-      if (signal.aborted) return;
       const words = new URLSearchParams(next).toString();
-      history.replaceState({ entry }, "", `#${path}${words ? `?${words}` : ""}`);
+      become(words ? `${path}?${words}` : path);
     };
-    const focus = await module.mount(root, { path, params: found.params, query: new URLSearchParams(query), signal, keep });
+    const focus = await module.mount(root, { path, params: found.params, query: new URLSearchParams(query), signal, keep, become });
     if (mine === turn) arrive(root, focus);
   } catch (error) {
     if (mine !== turn) return;
@@ -119,6 +129,9 @@ function arrive(root, focus) {
   scrollTo(0, scrolled.get(entry) ?? 0);
   // A dialog that asks to sign in keeps the focus.
   if (!document.querySelector("dialog:modal")) (focus ?? first)?.focus({ preventScroll: true });
+  if (!focus) return;
+  const { top, bottom } = focus.getBoundingClientRect();
+  if (bottom < 0 || top > innerHeight) focus.scrollIntoView({ block: "center" });
 }
 
 function broken(error) {

@@ -1,15 +1,22 @@
 /** Who is signed in: by key, by the one-time link, and again when a session has ended. */
 
-import { Problem, onSessionEnd, request } from "./api.js";
-import { $, memory } from "./dom.js";
+import { onSessionEnd, request, signInAgain } from "./api.js";
+import { $ } from "./dom.js";
 import { setSession } from "./state.js";
 
-/** @typedef {{user_id: string, name: string, is_admin: boolean, scopes: string[]}} Session */
+/**
+ * @typedef {{user_id: string, name: string, is_admin: boolean, scopes: string[],
+ *   expires_at: string | null}} Session
+ */
+
+// Timers cannot wait longer.
+const LONGEST = 2 ** 31 - 1;
 
 /** @type {Session | null} */
 let current = null;
 /** @type {Promise<Session> | null} */
 let asking = null;
+let ending = 0;
 
 /**
  * Takes the secret of a one-time link out of the address bar, before anything else happens.
@@ -41,15 +48,12 @@ export async function begin(link) {
       words = error.message;
     }
   }
-  // Only a browser that was signed in asks: for all others the answer is known.
-  if (memory.get("signed-in")) {
-    try {
-      // Nothing: nobody is signed in any more.
-      const known = await request("GET", "/session", { renews: false });
-      if (known) return entered(known);
-    } catch (error) {
-      if (!(error instanceof Problem) || error.status !== 401) words ||= error.message;
-    }
+  try {
+    // Nothing: nobody is signed in.
+    const known = await request("GET", "/session", { renews: false });
+    if (known) return entered(known);
+  } catch (error) {
+    words ||= error.message;
   }
   return ask({ words });
 }
@@ -57,7 +61,6 @@ export async function begin(link) {
 /** Ends the session, here and on the server. */
 export async function signOut() {
   await request("DELETE", "/session", { renews: false });
-  memory.set("signed-in", null);
   // What this person has seen leaves the memory with the page.
   location.reload();
 }
@@ -65,8 +68,20 @@ export async function signOut() {
 function entered(session) {
   current = session;
   setSession(session);
-  memory.set("signed-in", true);
+  clearTimeout(ending);
+  if (session.expires_at) ending = setTimeout(isOver, Math.min(Math.max(new Date(session.expires_at) - Date.now() + 1000, 10_000), LONGEST));
   return session;
+}
+
+/** The time of the session is up: it is asked for before anything is tried in vain. */
+async function isOver() {
+  try {
+    const known = await request("GET", "/session", { renews: false });
+    if (known) entered(known);
+    else await signInAgain();
+  } catch {
+    // Unreachable: whatever is asked for next notices.
+  }
 }
 
 /** Asks for a key until there is a good one; several who ask at once get one dialog. */

@@ -74,6 +74,7 @@ def sign_in(page: Page, key: str, view: str = "Library") -> None:
     """By the form, until the page is there."""
     page.get_by_label("API key").fill(key)
     page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_label("API key")).to_be_hidden(timeout=10_000)
     page.get_by_role("heading", name=view, level=1).wait_for()
 
 

@@ -80,7 +80,9 @@ def test_a_failure_has_words_and_a_retry(server: Server, site: Site, browser: Br
 
         site.files["late.mp4"] = site.files["clip.mp4"]
         tile.click()
-        page.locator("#viewer").get_by_role("button", name="Try again").click()
+        page.locator("#viewer").get_by_role("button", name="Retry").first.click()
+        expect(page.locator("#viewer video")).to_be_visible(timeout=20_000)
+        page.keyboard.press("Escape")
         expect(tile.locator("img")).to_be_visible(timeout=20_000)
         expect(card).to_have_count(0)
 

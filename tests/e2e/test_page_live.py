@@ -64,7 +64,9 @@ def test_progress_arrives_without_asking(pair: Pair, browser: Browser) -> None:
         page.get_by_role("button", name="Generate", exact=True).click()
         card = page.locator(".card")
         bar = card.get_by_role("progressbar")
-        expect(bar).to_have_attribute("aria-valuetext", re.compile("Generating, [1-9]"))
+        expect(bar).to_have_attribute(
+            "aria-valuetext", re.compile("Generating, [1-9]"), timeout=15_000
+        )
         made = pair.fake.of_prompt("a tide comes in slowly")
         assert made.model == "google/veo-3.1-fast"
         assert made.input["resolution"] == "720p"

@@ -1,124 +1,119 @@
 /**
- * Files on their way in, a card each, two at a time; they go on while views come and go.
+ * Files on their way in, a card each, some at a time; they go on while views come and go, and
+ * after a reload.
  *
- *   uploads.add(files)    uploads.elements: the cards    event `change`: there are others
+ *   uploads.add(files, place)    place: {project_id, scene_id}, or nothing
+ *   uploads.restore()            those that were not finished when the page was closed
+ *   uploads.elements: the cards      event `change`: there are others
  */
 
-import { upload } from "../api.js";
-import { h, icon } from "../dom.js";
-import { bytes } from "../format.js";
-import { leader } from "../frame.js";
-import { list } from "../library/list.js";
-import { toast } from "../notice.js";
+import { get } from "../api.js";
+import { announce, toast } from "../notice.js";
+import { uploadCard } from "./card.js";
+import { kept } from "./kept.js";
+import { Sending, elsewhere, forget, load, pathOf } from "./sending.js";
 
-const AT_ONCE = 2;
+const AT_ONCE = 3;
+const RUNNING = new Set(["uploading", "storing", "offline"]);
 
 class Uploads extends EventTarget {
-  #waiting = [];
-  #running = 0;
-  #cards = new Set();
+  /** @type {Map<Sending, ReturnType<typeof uploadCard>>} */
+  #all = new Map();
+  #done = [];
 
   constructor() {
     super();
     addEventListener("beforeunload", (event) => {
-      if (this.#cards.size) event.preventDefault();
+      // What the browser keeps goes on by itself.
+      if ([...this.#all.keys()].some((one) => one.state === "waiting" || (RUNNING.has(one.state) && !one.safe))) event.preventDefault();
     });
   }
 
   get elements() {
-    return [...this.#cards];
+    return [...this.#all.values()].map((card) => card.element);
   }
 
   /** @param {Iterable<File>} files */
-  add(files) {
-    for (const file of files) this.#waiting.push(this.#prepare(file));
-    this.dispatchEvent(new Event("change"));
-    this.#next();
-  }
-
-  #prepare(file) {
-    const frame = leader(`Upload of ${file.name}`);
-    const status = h("span.status", {}, "Waiting");
-    const reason = h("p.reason", { hidden: true });
-    const buttons = h("div.card-buttons");
-    const element = h(
-      "li.tile.card",
-      { "data-upload": file.name },
-      frame.element,
-      h("div.card-body", {},
-        h("p.meta", {}, status, h("span.counter", {}, bytes(file.size))),
-        h("p.name", { title: file.name }, file.name),
-        reason,
-        buttons),
-    );
-    const one = { file, frame, status, reason, buttons, element, stop: new AbortController() };
-    this.#cards.add(element);
-    this.#offerCancel(one);
-    frame.set(0, "Waiting");
-    return one;
-  }
-
-  #offerCancel(one) {
-    const cancel = () => {
-      one.stop.abort();
-      this.#waiting = this.#waiting.filter((other) => other !== one);
-      this.#drop(one);
-    };
-    one.buttons.replaceChildren(h("button.quiet", { type: "button", onclick: cancel }, "Cancel"));
-  }
-
-  #drop(one) {
-    this.#cards.delete(one.element);
-    this.dispatchEvent(new Event("change"));
-  }
-
-  async #next() {
-    if (this.#running >= AT_ONCE || !this.#waiting.length) return;
-    const one = this.#waiting.shift();
-    this.#running += 1;
-    this.#next();
-    try {
-      one.status.textContent = "Uploading";
-      await upload(one.file, one.file.name, {
-        signal: one.stop.signal,
-        onProgress: (share) => {
-          // The last bytes are out; the answer comes when they are on the disk.
-          const words = share < 1 ? "Uploading" : "Storing";
-          one.status.textContent = words;
-          one.frame.set(Math.min(share, 0.99), words);
-        },
-      });
-      this.#drop(one);
-      list.refresh();
-    } catch (error) {
-      if (error.name !== "AbortError") this.#fail(one, error);
+  add(files, place = {}) {
+    for (const file of files) {
+      const lost = [...this.#all.keys()].find((one) => one.isOf(file));
+      if (lost) lost.found(file);
+      else this.#take(new Sending({ file, name: file.name || "pasted", size: file.size, place }));
     }
-    this.#running -= 1;
+    this.#changed();
     this.#next();
   }
 
-  #fail(one, error) {
-    one.element.dataset.status = "failed";
-    one.status.textContent = "Not uploaded";
-    one.reason.textContent = error.message;
-    one.reason.hidden = false;
-    const broken = h("div.frame.broken", {}, icon("close"));
-    const old = one.element.firstElementChild;
-    old.replaceWith(broken);
-    const retry = () => {
-      broken.replaceWith(old);
-      delete one.element.dataset.status;
-      one.reason.hidden = true;
-      one.frame.set(0, "Waiting");
-      this.#offerCancel(one);
-      this.#waiting.push(one);
-      this.#next();
-    };
-    one.buttons.replaceChildren(
-      h("button.quiet.strong", { type: "button", onclick: retry }, "Retry"),
-      h("button.quiet", { type: "button", onclick: () => this.#drop(one) }, "Dismiss"),
-    );
-    toast(`${one.file.name} was not uploaded: ${error.message}`, { bad: true });
+  async restore() {
+    try {
+      if (!Object.keys(localStorage).some((key) => key.startsWith("tus::"))) return;
+      const [{ defaultOptions }, { items }, busy] = await Promise.all([load(), get("/uploads", { limit: 200 }), elsewhere()]);
+      const there = new Map(items.map((one) => [one.url, one]));
+      for (const previous of await defaultOptions.urlStorage.findAllUploads()) {
+        const path = pathOf(previous.uploadUrl);
+        const known = there.get(path);
+        if (!known) await forget(previous);
+        else if (!busy.has(path) && ![...this.#all.keys()].some((one) => one.url === path)) {
+          this.#take(new Sending({ file: await kept.get(path), name: known.filename, size: known.length, sent: known.offset, previous }));
+        }
+      }
+    } catch {
+      // Offline, or nothing may be remembered here: the file is chosen again by hand.
+    }
+    this.#changed();
+    this.#next();
+  }
+
+  #take(one) {
+    const card = uploadCard(one, {
+      pause: () => one.pause(),
+      resume: () => one.start(this.#urls(one)),
+      cancel: () => one.cancel(),
+      choose: (file) => {
+        if (one.isOf(file)) this.add([file]);
+        else card.tell(`This is another file. Choose ${one.name} as it was.`);
+      },
+    });
+    this.#all.set(one, card);
+    one.addEventListener("change", () => this.#heard(one, card));
+  }
+
+  #heard(one, card) {
+    if (one.state === "done" || one.state === "canceled") {
+      const had = card.element.contains(document.activeElement);
+      this.#all.delete(one);
+      this.#changed();
+      if (had) (document.querySelector("#cards button") ?? document.querySelector("#view h1"))?.focus();
+      if (one.state === "done") this.#done.push(one.name);
+      this.#tell();
+    } else {
+      card.update();
+      if (one.state === "failed") toast(`${one.name} was not uploaded: ${one.words}`, { bad: true });
+      if (one.state === "paused") announce(`Paused: ${one.name}`);
+    }
+    if (!RUNNING.has(one.state)) this.#next();
+  }
+
+  /** One word for all that came together. */
+  #tell() {
+    if (!this.#done.length || [...this.#all.keys()].some((one) => RUNNING.has(one.state) || one.state === "waiting")) return;
+    toast(this.#done.length === 1 ? `${this.#done[0]} is in the library.` : `${this.#done.length} files are in the library.`);
+    this.#done = [];
+  }
+
+  #next() {
+    const all = [...this.#all.keys()];
+    let free = AT_ONCE - all.filter((one) => RUNNING.has(one.state)).length;
+    for (const one of all) if (one.state === "waiting" && free-- > 0) one.start(this.#urls(one));
+  }
+
+  /** Those of all others. */
+  #urls(one) {
+    return new Set([...this.#all.keys()].filter((other) => other !== one).map((other) => other.url));
+  }
+
+  #changed() {
+    this.dispatchEvent(new Event("change"));
   }
 }
 

@@ -5,8 +5,8 @@ import { h } from "../dom.js";
 import { list } from "../library/list.js";
 import { live } from "../live.js";
 
-/** @param {() => void} onDone when the server has taken it */
-export function urlForm(onDone) {
+/** @param {{place: () => object, onDone: () => void}} given onDone: when the server has taken it */
+export function urlForm({ place, onDone }) {
   const field = h("input", {
     id: "url", name: "url", type: "url", inputmode: "url", maxlength: 2048, placeholder: "https://…", autocomplete: "off",
     autocapitalize: "none", spellcheck: "false", "aria-describedby": "url-error url-help", oninput: () => say(""),
@@ -22,7 +22,7 @@ export function urlForm(onDone) {
     if (!url) return refuse("Paste the address of a page or a file.");
     busy(true);
     try {
-      const { task_id: id } = await post("/media/store", { url });
+      const { task_id: id } = await post("/media/store", { url, ...place() });
       live.put(await get(`/jobs/${id}`));
       // It is listed from now on, before its bytes are here.
       list.refresh();

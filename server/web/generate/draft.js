@@ -2,7 +2,8 @@
  * What the next visit of the generate view begins with, set by other views before they go there:
  *
  *   draft.prompt   words
- *   draft.image    {file} to be sent to the library, or {asset}: the first frame
+ *   draft.image    {file} to be sent to the library, or {asset}: the first frame; of a video, its
+ *                  last frame
  *   draft.take()   both, once
  */
 

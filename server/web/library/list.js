@@ -2,8 +2,12 @@
  * What the library lists: assets, newest first, loaded page by page, kept as they change. It stays
  * while views come and go, so that the grid, and previous and next in the player, know the same.
  *
- *   list.assets, list.more() , list.filters, list.filter({...})  and the event `change`
- *   list.again(id)   tells that an asset is to be shown anew: event `asset`, detail: id
+ *   list.assets, list.more(), list.find(id), list.indexOf(id)   and the event `change`
+ *   list.filter({...})   asks for others, by the parameters of GET /assets; list.filters
+ *   list.matching, list.all   how many match the filters, of how many there are
+ *   list.arrived         how many are new since, and hidden by the filters
+ *   list.seen            the id of the one that was opened last
+ *   list.again(id)       tells that an asset is to be shown anew: event `asset`, detail: id
  */
 
 import { get } from "../api.js";
@@ -11,7 +15,8 @@ import { live } from "../live.js";
 import { toast } from "../notice.js";
 import { saving } from "../saving.js";
 
-const PAGE = 48;
+const FIRST = 48;
+const PAGE = 120;
 // So many changes are fetched one by one; more are quicker as a list.
 const FEW = 8;
 
@@ -19,12 +24,25 @@ class List extends EventTarget {
   #cursor = null;
   #loading = null;
   #turn = 0;
+  /** @type {Map<string, number> | null} where each asset is, by its id */
+  #places = null;
   assets = [];
   filters = {};
   listed = false;
+  matching = 0;
+  all = 0;
+  arrived = 0;
+  /** @type {string | null} */
+  seen = null;
+  /** Why the list could not be had. */
+  trouble = "";
 
   get hasMore() {
     return Boolean(this.#cursor);
+  }
+
+  get filtering() {
+    return Object.values(this.filters).some(Boolean);
   }
 
   /** Asks for other ones. */
@@ -39,19 +57,19 @@ class List extends EventTarget {
    * @returns {Promise<object[]>} those that were fetched one by one
    */
   async hear({ changed, gone }) {
-    for (const id of gone) this.drop(id);
+    const hidden = this.filtering && gone.some((id) => !this.find(id));
+    this.drop(...gone);
     if (changed.length > FEW) {
       await this.refresh();
       return [];
     }
-    const known = new Set(this.assets.map((one) => one.id));
-    const shown = changed.filter((id) => known.has(id));
+    const shown = changed.filter((id) => this.find(id));
     const found = await Promise.all(shown.map((id) => get(`/assets/${id}`).catch(() => null)));
     const assets = found.filter(Boolean);
-    for (const asset of assets) this.put(asset);
+    for (const asset of assets) if (this.find(asset.id)) this.put(asset);
     // One that is new may be gone by now, or hidden by the filters: the list knows.
-    const fresh = changed.filter((id) => !known.has(id));
-    if (!fresh.length) return assets;
+    const fresh = changed.filter((id) => !shown.includes(id));
+    if (!fresh.length && !hidden) return assets;
     await this.refresh();
     return [...assets, ...this.assets.filter((one) => fresh.includes(one.id))];
   }
@@ -59,18 +77,22 @@ class List extends EventTarget {
   /** From the start, with the filters as they are. */
   async reload() {
     const turn = ++this.#turn;
-    const page = await this.#page(null);
+    const page = await this.#page(null, FIRST);
     // Whoever typed on meanwhile wants another answer.
-    if (!page || turn !== this.#turn) return;
-    this.assets = page.items;
-    this.#cursor = page.next_cursor;
+    if (turn !== this.#turn) return;
+    if (page) {
+      this.assets = page.items;
+      this.#cursor = page.next_cursor;
+      this.arrived = 0;
+      this.#count(page);
+    }
     this.#changed();
   }
 
   /** The first page again; what was loaded beyond it stays. */
   async refresh() {
     const turn = this.#turn;
-    const page = await this.#page(null);
+    const page = await this.#page(null, FIRST);
     if (!page || turn !== this.#turn) return;
     const last = page.items.at(-1);
     const fresh = new Set(page.items.map((one) => one.id));
@@ -80,6 +102,10 @@ class List extends EventTarget {
         : [];
     if (!older.length) this.#cursor = page.next_cursor;
     this.assets = [...page.items, ...older];
+    // What came, and is not among what matches.
+    const hidden = page.all - this.all - (page.matching - this.matching);
+    if (this.listed && this.filtering && hidden > 0) this.arrived += hidden;
+    this.#count(page);
     this.#changed();
   }
 
@@ -88,53 +114,79 @@ class List extends EventTarget {
     if (!this.#cursor) return this.#loading;
     this.#loading ??= (async () => {
       const turn = this.#turn;
-      const page = await this.#page(this.#cursor);
+      const page = await this.#page(this.#cursor, PAGE);
       this.#loading = null;
       if (!page || turn !== this.#turn) return;
-      const known = new Set(this.assets.map((one) => one.id));
-      this.assets.push(...page.items.filter((one) => !known.has(one.id)));
+      this.assets.push(...page.items.filter((one) => !this.find(one.id)));
       this.#cursor = page.next_cursor;
       this.#changed();
     })();
     return this.#loading;
   }
 
+  indexOf(id) {
+    this.#places ??= new Map(this.assets.map((one, index) => [one.id, index]));
+    return this.#places.get(id) ?? -1;
+  }
+
   find(id) {
-    return this.assets.find((one) => one.id === id);
+    return this.assets[this.indexOf(id)];
   }
 
   /** Show an asset as it is now. */
   put(asset) {
-    const index = this.assets.findIndex((one) => one.id === asset.id);
+    const index = this.indexOf(asset.id);
     if (index >= 0) this.assets[index] = asset;
-    else if (!Object.values(this.filters).some(Boolean)) this.assets.unshift(asset);
+    else if (this.filtering) return;
+    else {
+      this.assets.unshift(asset);
+      this.matching += 1;
+      this.all += 1;
+    }
     this.#changed();
   }
 
-  /** Take an asset away. */
-  drop(id) {
-    const index = this.assets.findIndex((one) => one.id === id);
-    if (index < 0) return;
-    this.assets.splice(index, 1);
+  /** Take assets away. */
+  drop(...ids) {
+    const gone = new Set(ids.filter((id) => this.find(id)));
+    if (!gone.size) return;
+    this.assets = this.assets.filter((one) => !gone.has(one.id));
+    this.matching -= gone.size;
+    this.all -= gone.size;
     this.#changed();
+  }
+
+  /** One that does not show what it should: its URL has run out, perhaps. */
+  async renew(id) {
+    const asset = await get(`/assets/${id}`).catch(() => null);
+    if (asset && this.find(id)) this.put(asset);
+    return asset;
   }
 
   again(id) {
     this.dispatchEvent(new CustomEvent("asset", { detail: id }));
   }
 
-  async #page(cursor) {
+  async #page(cursor, limit) {
     try {
-      return await get("/assets", { ...this.filters, cursor, limit: PAGE });
+      const page = await get("/assets", { ...this.filters, cursor, limit });
+      this.trouble = "";
+      return page;
     } catch (error) {
+      this.trouble = error.message;
       // While the connection is lost the page says so elsewhere.
       if (error.status) toast(error.message, { bad: true });
       return null;
     }
   }
 
+  #count({ matching, all }) {
+    Object.assign(this, { matching, all });
+  }
+
   #changed() {
     this.listed = true;
+    this.#places = null;
     this.dispatchEvent(new Event("change"));
   }
 }

@@ -1,107 +1,102 @@
-/** One asset in the library: a frame, a caption, and a moving preview when looked at. */
+/** One asset in the library: a frame with its badges, a caption, and what can be done at once. */
 
 import { downloadOf, local } from "../api.js";
 import { arrange, h, icon, setText } from "../dom.js";
-import { ago, isUnsaved, kindWord, roleWord, stateBadge, timecode, title } from "../format.js";
+import { ago, badges, isUnsaved, kindWord, roleWord, timecode, title } from "../format.js";
 import { saving } from "../saving.js";
+import { preview } from "./preview.js";
 
 const ICONS = { audio: "audio", image: "image", other: "file", video: "play" };
-const PREVIEW_AFTER = 350;
-const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
  * @param {object} first the asset
- * @param {(asset: object) => void} onOpen
+ * @param {{open: (asset: object, event: MouseEvent) => void, check: (asset: object, event: MouseEvent) => void,
+ *   renew: (asset: object) => void}} heard
  */
-export function tile(first, onOpen) {
+export function tile(first, { open, check, renew }) {
   let asset = first;
-  const picture = h("img", { alt: "", loading: "lazy", decoding: "async" });
-  const stand = h("span.stand-in");
+  const picture = h("img", { alt: "", decoding: "async", draggable: "false" });
+  const stand = icon(ICONS[asset.kind] ?? "file");
   const counter = h("span.timecode");
-  const badge = h("span.badge");
+  const marks = h("span.badges");
   const frame = h("span.frame");
   const name = h("span.name");
   const meta = h("span.meta");
-  const kind = h("span.visually-hidden");
   // The name is heard first, and seen below the frame.
-  const button = h("button.tile-open", { type: "button", onclick: () => onOpen(asset) },
-    h("span.caption", {}, name, kind, meta), frame);
-  const save = h("button.quiet.strong", { type: "button", onclick: () => saving.save([asset]) });
-  const fetched = h("a.quiet", { target: "_blank", rel: "noopener" }, "Download");
-  const rescue = h("div.rescue", {}, save);
-  const element = h("li.tile", { "data-asset": asset.id }, button);
-  preview(button, frame, () => asset);
+  const button = h("button.tile-open", { type: "button", tabindex: -1, onclick: (event) => open(asset, event) }, name, meta, frame);
+  const box = h("input.tile-check", { type: "checkbox", tabindex: -1, onclick: (event) => check(asset, event) });
+  const element = h("li.tile", { "data-asset": asset.id }, button, box);
+  /** Save now and Download, of what is not stored. */
+  let rescue = null;
+  let failed = null;
+  const unwatch = preview(button, frame, () => asset);
 
   picture.addEventListener("error", () => {
-    picture.remove();
-    frame.prepend(stand);
+    picture.replaceWith(stand);
+    if (failed) return;
+    failed = picture.getAttribute("src");
+    renew(asset);
   });
 
-  function update(next) {
+  function update(next, { index, total, selected, current }) {
     asset = next;
-    const source = asset.poster_url ?? (asset.kind === "image" ? asset.url : null);
-    const shown = source && asset.storage_state !== "pending" ? local(source) : null;
-    if (shown && picture.getAttribute("src") !== shown) picture.src = shown;
     const label = title(asset);
-    const state = stateBadge(asset);
-    stand.replaceChildren(icon(ICONS[asset.kind] ?? "file"));
+    // A poster of what is not stored cannot be had.
+    const source = asset.poster_url ?? (asset.kind === "image" && asset.storage_state === "stored" ? asset.url : null);
+    const shown = source ? local(source) : null;
+    if (shown && picture.getAttribute("src") !== shown) picture.src = shown;
     setText(counter, asset.duration ? timecode(asset.duration) : "");
-    setText(badge, state ?? "");
-    badge.dataset.state = asset.storage_state;
+    tick();
     setText(name, label);
-    setText(meta, [roleWord(asset), ago(asset.created_at)].join(", "));
     name.title = label;
+    setText(meta, `${roleWord(asset)} ${kindWord(asset).toLowerCase()}, ${ago(asset.created_at)}`);
     const video = frame.querySelector("video");
-    arrange(frame, [shown ? picture : stand, video, asset.duration && counter, state && badge].filter(Boolean));
-    setText(kind, kindWord(asset));
-    arrange(element, isUnsaved(asset) ? [button, rescue] : [button]);
-    if (isUnsaved(asset)) {
-      const busy = saving.isSaving(asset.id);
-      setText(save, busy ? "Saving…" : "Save now");
-      save.setAttribute("aria-disabled", String(busy));
-      save.setAttribute("aria-label", `${save.textContent}: ${label}`);
-      // The provider answers, in a tab of its own: what is here stays.
-      fetched.href = downloadOf(asset);
-      fetched.setAttribute("aria-label", `Download ${label} from the provider`);
-      arrange(rescue, asset.storage_state === "url_only" ? [save, fetched] : [save]);
-    }
+    arrange(frame, [shown && shown !== failed ? picture : stand, video, asset.duration && counter, marks.children.length && marks].filter(Boolean));
+    attribute(box, "aria-label", `Select ${label}`);
+    attribute(element, "aria-setsize", total);
+    attribute(element, "aria-posinset", index + 1);
+    box.checked = selected;
+    element.classList.toggle("selected", selected);
+    setRescue(label);
+    for (const one of element.querySelectorAll("button, input, a")) one.tabIndex = current ? 0 : -1;
   }
 
-  /** The countdown goes on. */
-  const tick = () => setText(badge, stateBadge(asset) ?? "");
+  function setRescue(label) {
+    if (!isUnsaved(asset)) {
+      rescue?.remove();
+      rescue = null;
+      return;
+    }
+    rescue ??= h("div.rescue", {},
+      h("button.secondary", { type: "button", onclick: () => saving.save([asset]) }),
+      // The provider answers, in a tab of its own: what is here stays.
+      h("a.secondary", { target: "_blank", rel: "noopener" }, "Download"));
+    const [save, fetched] = rescue.children;
+    const busy = saving.isSaving(asset.id);
+    setText(save, busy ? "Saving…" : "Save now");
+    attribute(save, "aria-disabled", busy);
+    attribute(save, "aria-label", `${save.textContent}: ${label}`);
+    fetched.href = downloadOf(asset);
+    fetched.hidden = asset.storage_state !== "url_only";
+    attribute(fetched, "aria-label", `Download ${label} from the provider`);
+    if (!rescue.isConnected) element.append(rescue);
+  }
 
-  update(first);
-  return { element, button, update, tick };
+  /** The countdowns go on. */
+  function tick() {
+    const wanted = badges(asset);
+    while (marks.children.length > wanted.length) marks.lastChild.remove();
+    wanted.forEach(({ words, state }, index) => {
+      const mark = marks.children[index] ?? marks.appendChild(h("span.badge"));
+      setText(mark, words);
+      attribute(mark, "data-state", state);
+    });
+  }
+
+  const end = () => unwatch();
+  return { element, button, update, tick, end };
 }
 
-/** Plays without sound while the pointer or the focus rests on it. */
-function preview(button, frame, asset) {
-  let timer = 0;
-  let video = null;
-  const start = () => {
-    const { kind, storage_state: state, url } = asset();
-    if (still.matches || navigator.connection?.saveData || kind !== "video" || state !== "stored" || video) return;
-    clearTimeout(timer);
-    timer = setTimeout(() => {
-      video = h("video.preview", { src: local(url), loop: true, playsinline: true, tabindex: -1, "aria-hidden": "true" });
-      video.muted = true;
-      video.addEventListener("playing", () => video?.classList.add("on"), { once: true });
-      frame.querySelector("img, .stand-in")?.after(video);
-      // A preview that may not play is no preview, and nothing else.
-      video.play().catch(() => {});
-    }, PREVIEW_AFTER);
-  };
-  const stop = () => {
-    clearTimeout(timer);
-    if (!video) return;
-    video.removeAttribute("src");
-    video.load();
-    video.remove();
-    video = null;
-  };
-  button.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && start());
-  button.addEventListener("pointerleave", stop);
-  button.addEventListener("focus", () => button.matches(":focus-visible") && start());
-  button.addEventListener("blur", stop);
-  button.addEventListener("click", stop);
+function attribute(element, name, value) {
+  if (element.getAttribute(name) !== String(value)) element.setAttribute(name, String(value));
 }

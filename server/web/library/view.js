@@ -1,114 +1,89 @@
 /** The library: what goes on, and a grid of what there is. */
 
-import { arrange, debounce, h, heading } from "../dom.js";
+import { h, heading, icon } from "../dom.js";
+import { items } from "../format.js";
 import { placeProgress } from "../jobs/progress.js";
 import { go } from "../router.js";
+import { bar } from "./bar.js";
 import { firstVisit } from "./empty.js";
+import { asked, filterForm } from "./filters.js";
+import { Grid } from "./grid.js";
 import { list } from "./list.js";
-import { tile } from "./tile.js";
+import { selection } from "./selection.js";
 
-/** @type {string | null} which asset was opened from here */
-let opened = null;
-
-export function mount(root, { query, signal, keep }) {
-  const search = h("input", { id: "search", type: "search", name: "q", placeholder: "Search", "aria-label": "Search names and prompts", autocomplete: "off" });
-  const kind = h("select", { id: "kind", name: "kind", "aria-label": "Kind" },
-    h("option", { value: "" }, "Everything"), h("option", { value: "video" }, "Video"), h("option", { value: "image" }, "Images"),
-    h("option", { value: "audio" }, "Audio"), h("option", { value: "other" }, "Other files"));
-  const filters = h("form.filters", { id: "filters", role: "search" }, search, kind);
-  const filtered = h("p.filtered", { role: "status", hidden: true });
-  const grid = h("ul.grid", { id: "library", tabindex: -1, "aria-label": "Assets" });
+export async function mount(root, { query, signal, keep }) {
+  const title = heading("Library");
+  const count = h("span.view-count", { "aria-hidden": "true" });
+  const pick = h("button.secondary", { type: "button", "aria-pressed": "false", onclick: () => selection.pick(!selection.active) }, icon("check"), "Select");
+  const head = h("div.view-head", {}, h("div.view-name", {}, title, count), h("a.secondary.short", { href: "#/library/trash", "aria-label": "Trash" }, icon("trash"), h("span", {}, "Trash")), pick);
+  const filters = filterForm(query, { onChange: apply, signal });
+  const shown = h("p.filtered", { id: "filtered", role: "status" });
+  const grid = new Grid((asset) => {
+    list.seen = asset.id;
+    go(`/asset/${asset.id}`);
+  }, signal);
+  const keys = h("p.visually-hidden", { id: "library-keys" }, "Arrow keys move, Enter opens, x selects, Delete deletes.");
   const empty = h("div.empty", { hidden: true });
-  const more = h("button.secondary", { type: "button", hidden: true, onclick: () => list.more() }, "Load more");
-  const head = h("div.view-head", {},
-    heading("Library"), filters);
   const progress = h("div");
-  root.append(head, progress, filtered, grid, empty, h("p.more", {}, more));
+  root.append(head, progress, filters.element, shown, grid.element, keys, empty, bar(signal));
   placeProgress(progress);
 
-  /** @type {Map<string, ReturnType<typeof tile>>} */
-  let tiles = new Map();
-  const open = (asset) => {
-    opened = asset.id;
-    go(`/asset/${asset.id}`);
-  };
-
-  const apply = () => {
-    const wanted = { q: search.value.trim(), kind: kind.value };
+  function apply(wanted) {
     keep(Object.entries(wanted).filter(([, value]) => value));
-    return list.filter(wanted);
-  };
-  search.addEventListener("input", debounce(250, apply));
-  kind.addEventListener("change", apply);
-  filters.addEventListener("submit", (event) => {
-    event.preventDefault();
-    apply();
-  });
-  const watch = new IntersectionObserver(([entry]) => entry.isIntersecting && list.more(), { rootMargin: "600px" });
-  watch.observe(more);
-  const clock = setInterval(() => {
-    for (const asset of list.assets) if (asset.storage_state === "url_only") tiles.get(asset.id)?.tick();
-  }, 1000);
-  signal.addEventListener("abort", () => {
-    watch.disconnect();
-    clearInterval(clock);
-  });
+    return list.filter(asked(wanted));
+  }
 
   function show() {
-    const had = [...tiles].findIndex(([, one]) => one.element.contains(document.activeElement));
-    const next = new Map();
-    for (const asset of list.assets) {
-      const one = tiles.get(asset.id) ?? tile(asset, open);
-      one.update(asset);
-      next.set(asset.id, one);
-    }
-    tiles = next;
-    arrange(grid, [...tiles.values()].map((one) => one.element));
-    more.hidden = !list.hasMore;
-    showEmpty();
-    // What had the focus is gone: it goes to the neighbour.
-    if (had >= 0 && !grid.contains(document.activeElement)) {
-      const all = [...tiles.values()];
-      (all[Math.min(had, all.length - 1)]?.button ?? grid).focus();
-    }
-  }
-
-  function showEmpty() {
-    const filtering = Object.values(list.filters).some(Boolean);
     const none = list.assets.length === 0;
-    filtered.hidden = !filtering;
-    if (filtering) {
-      const count = list.hasMore ? `${list.assets.length} or more match` : `${list.assets.length} match`;
-      filtered.replaceChildren(
-        `${none ? "Nothing matches" : count}; everything else is hidden. `,
-        h("button.quiet.strong", { type: "button", onclick: clear }, "Show everything"),
-      );
-    }
-    const first = none && !filtering;
-    filters.hidden = first;
-    grid.hidden = none;
-    const shown = !empty.hidden;
+    const first = none && !list.filtering && list.listed && !list.trouble && !list.all;
+    filters.element.hidden = first;
+    pick.hidden = none;
+    grid.element.hidden = none;
+    count.textContent = list.all ? list.all.toLocaleString() : "";
+    const was = !empty.hidden;
     empty.hidden = !first;
-    if (first && !shown) empty.replaceChildren(...firstVisit());
+    if (first && !was) empty.replaceChildren(...firstVisit());
+    tell(none);
+    grid.show();
   }
 
-  function clear() {
-    search.value = "";
-    kind.value = "";
-    return apply();
+  /** What the filters hide, so that nothing seems to have vanished. */
+  function tell(none) {
+    const { matching, all, arrived, filtering, trouble } = list;
+    const parts = [];
+    if (trouble && none) {
+      parts.push(`${trouble} `, h("button.quiet.strong", { type: "button", onclick: () => list.reload() }, "Try again"));
+    } else if (filtering) {
+      const words = matching ? `${matching.toLocaleString()} of ${all.toLocaleString()} shown` : "Nothing matches";
+      const hidden = all - matching;
+      parts.push(`${words}${hidden ? `; ${hidden.toLocaleString()} hidden by filters` : ""}. `,
+        h("button.quiet.strong", { type: "button", onclick: () => filters.clear() }, "Clear"));
+      if (arrived) {
+        parts.push(h("span.arrived", {}, `${arrived === 1 ? "1 new item is" : `${items(arrived).replace(" ", " new ")} are`} hidden. `,
+          h("button.quiet.strong", { type: "button", onclick: () => filters.clear() }, "Show")));
+      }
+    }
+    const words = parts.map((one) => (typeof one === "string" ? one : one.textContent)).join("");
+    if (shown.textContent !== words) shown.replaceChildren(...parts);
+    shown.hidden = parts.length === 0;
   }
 
   list.addEventListener("change", show, { signal });
-  list.addEventListener("asset", ({ detail: id }) => {
-    const asset = list.find(id);
-    if (asset) tiles.get(id)?.update(asset);
-  }, { signal });
+  list.addEventListener("asset", ({ detail: id }) => grid.again(id), { signal });
+  selection.addEventListener("change", () => pick.setAttribute("aria-pressed", String(selection.active)), { signal });
+  signal.addEventListener("abort", () => selection.size + selection.active && selection.clear());
 
-  search.value = query.get("q") ?? "";
-  kind.value = query.get("kind") ?? "";
-  const wanted = { q: search.value, kind: kind.value };
-  const same = list.listed && Object.entries(wanted).every(([name, value]) => (list.filters[name] ?? "") === value);
-  if (!same) return list.filter(wanted);
+  const wanted = asked(filters.value());
+  const same = list.listed && JSON.stringify(Object.entries(wanted).sort()) === JSON.stringify(Object.entries(list.filters).filter(([, value]) => value).sort());
+  if (!same) {
+    list.seen = null;
+    await list.filter(wanted);
+    return undefined;
+  }
   show();
-  return tiles.get(opened)?.button;
+  if (!list.find(list.seen)) return undefined;
+  // Where one was: what was looked at last has the focus.
+  grid.show(list.seen);
+  list.seen = null;
+  return grid.button;
 }

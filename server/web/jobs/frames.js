@@ -1,0 +1,89 @@
+/** The frame of a clip, or of a download: it counts while it is made, then shows what was made. */
+
+import { local } from "../api.js";
+import { arrange, h, icon, setText } from "../dom.js";
+import { isUnsaved, stateBadge, timecode, title } from "../format.js";
+import { leader } from "../frame.js";
+import { saving } from "../saving.js";
+import { clipWords, sentence, wordsOf } from "./words.js";
+
+const ICONS = { audio: "audio", image: "image", other: "file", video: "play" };
+
+/**
+ * @param {string} label what it is, for those who do not see it
+ * @param {number} number which one, 0 when it is the only one
+ */
+export function clipFrame(label, number) {
+  const counts = leader(label);
+  const broken = h("div.frame.broken", {}, icon("close"));
+  const made = outputFrame();
+  const status = h("span.status");
+  const detail = h("span");
+  const head = h("p.meta", {}, number > 0 && h("span.clip-number", {}, `Clip ${number}`), status);
+  const name = h("p.clip-name", { title: label }, label);
+  const words = h("p.meta", {}, detail);
+  const reason = h("p.reason");
+  const caption = number > 0 && h("div.clip-caption", {}, head, name, words, reason);
+  const element = h(number > 0 ? "li.clip" : "div.clip", {});
+
+  /** @param {object} clip @param {object | undefined} output the asset that it made */
+  function update(job, clip, output) {
+    const ended = ["failed", "canceled"].includes(clip.status);
+    const word = wordsOf(job)[clip.status] ?? clip.status;
+    const shown = output && clip.status === "completed" ? output : null;
+    element.dataset.status = clip.status;
+    setText(status, shown ? (isUnsaved(shown) ? stateBadge(shown) : shown.storage_state === "stored" ? "Stored" : "Storing") : word);
+    setText(detail, sentence(clipWords(clip)));
+    words.hidden = !detail.textContent;
+    setText(reason, clip.status === "failed" ? withCode(clip) : shown ? unsavedWords(shown) : "");
+    reason.hidden = !reason.textContent;
+    if (shown) made.update(shown);
+    else counts.set(clip.progress, word);
+    arrange(element, [shown ? made.element : ended ? broken : counts.element, caption, ...(shown ? made.rescue() : [])].filter(Boolean));
+  }
+
+  return { element, update, tick: made.tick };
+}
+
+/** An asset as a picture that leads to it; what is not stored can be stored again. */
+export function outputFrame() {
+  let asset = null;
+  const image = h("img", { alt: "", loading: "lazy", decoding: "async" });
+  const counter = h("span.timecode");
+  const badge = h("span.badge");
+  const name = h("span.visually-hidden");
+  const link = h("a.frame.output", {});
+  const save = h("button.quiet.strong", { type: "button", onclick: () => saving.save([asset]) });
+  const row = h("div.rescue", {}, save);
+  image.addEventListener("error", () => image.replaceWith(h("span.stand-in", {}, icon(ICONS[asset.kind] ?? "file"))));
+
+  function update(next) {
+    asset = next;
+    const source = asset.poster_url ?? (asset.kind === "image" ? asset.url : null);
+    const state = stateBadge(asset);
+    link.href = `#/asset/${asset.id}`;
+    setText(name, `Open ${title(asset)} `);
+    if (source && image.getAttribute("src") !== local(source)) image.src = local(source);
+    setText(counter, asset.duration ? timecode(asset.duration) : "");
+    badge.dataset.state = asset.storage_state;
+    tick();
+    const stand = link.querySelector(".stand-in") ?? h("span.stand-in", {}, icon(ICONS[asset.kind] ?? "file"));
+    arrange(link, [name, source ? image : stand, asset.duration && counter, state && badge].filter(Boolean));
+    const busy = saving.isSaving(asset.id);
+    setText(save, busy ? "Saving…" : "Save now");
+    save.setAttribute("aria-disabled", String(busy));
+    save.setAttribute("aria-label", `${save.textContent}: ${title(asset)}`);
+  }
+
+  /** The countdown goes on. */
+  const tick = () => asset && setText(badge, stateBadge(asset) ?? "");
+
+  return { element: link, update, tick, rescue: () => (asset && isUnsaved(asset) ? [row] : []) };
+}
+
+/** Why an asset is not stored. */
+export const unsavedWords = (asset) => (isUnsaved(asset) ? (asset.storage_error?.message ?? "") : "");
+
+/** Why, in words, and by which code. */
+export const withCode = ({ error_message: words, error_code: code }) =>
+  `${words ?? "It failed without a word."}${code && !words?.includes(code) ? ` (${code})` : ""}`;

@@ -1,0 +1,49 @@
+/** The bar of what is selected: how much, and what can be done to all of it. */
+
+import { $, h, icon, setText } from "../dom.js";
+import { bytes, items } from "../format.js";
+import { download, move, trash } from "./bulk.js";
+import { list } from "./list.js";
+import { selection } from "./selection.js";
+
+/** @param {AbortSignal} signal @returns {HTMLElement} */
+export function bar(signal) {
+  const words = h("p.bar-words");
+  const act = (name, label, onclick, more = "") =>
+    h(`button.bar-button${more}`, { type: "button", onclick }, icon(name), h("span", {}, label));
+  const all = h("button.quiet", { type: "button", onclick: () => selection.all() }, "Select all");
+  const acts = h("div.bar-acts", {},
+    act("folder", "Move", () => move(selection.assets)),
+    act("download", "Download", () => download(selection.assets)),
+    act("trash", "Delete", remove, ".grave"));
+  const element = h("div.bar", { role: "region", "aria-label": "Selected", hidden: true },
+    h("button.icon-button", { type: "button", "aria-label": "Clear the selection", onclick: clear }, icon("close")),
+    words, all, acts);
+
+  async function remove() {
+    const assets = selection.assets;
+    if (await trash(assets)) clear();
+  }
+
+  /** What had the focus goes away with the bar. */
+  function clear() {
+    const had = element.contains(document.activeElement);
+    selection.clear();
+    if (had) ($("library").querySelector('.tile-open[tabindex="0"]') ?? document.querySelector("#view h1"))?.focus();
+  }
+
+  function show() {
+    element.hidden = !selection.active;
+    const chosen = selection.assets;
+    const size = chosen.reduce((sum, one) => sum + (one.size ?? 0), 0);
+    setText(words, chosen.length ? [`${items(chosen.length)} selected`, size && bytes(size)].filter(Boolean).join(", ") : "Select items");
+    setText(all, list.hasMore ? `Select the ${list.assets.length} loaded` : "Select all");
+    all.hidden = chosen.length === list.assets.length;
+    for (const one of acts.children) one.disabled = !chosen.length;
+  }
+
+  selection.addEventListener("change", show, { signal });
+  list.addEventListener("change", show, { signal });
+  show();
+  return element;
+}

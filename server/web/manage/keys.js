@@ -1,0 +1,109 @@
+/** API keys: made, shown once, revoked; and what signs messages to webhooks. */
+
+import { get, remove } from "../api.js";
+import { confirm } from "../dialog.js";
+import { h, icon, setText } from "../dom.js";
+import { ago, moment } from "../format.js";
+import { session } from "../state.js";
+import { makeKey } from "./newkey.js";
+import { act, copyField, count, keyed, sectionHead } from "./parts.js";
+
+const SCOPES = { read: "Read", write: "Write", generate: "Generate", admin: "Admin" };
+
+export async function mount(root, { query, signal, keep }) {
+  let owners = new Map();
+  const good = h("ul.lines", { "aria-label": "Keys" });
+  const bad = h("ul.lines", { "aria-label": "Keys that are not good any more" });
+  const summary = h("summary");
+  const past = h("details.past", { hidden: true }, summary, bad);
+  root.append(
+    ...sectionHead("API keys", {
+      current: "manage/keys",
+      words: "Scripts and other services show a key with each request. It is shown once, when it is made.",
+      actions: [h("button.primary", { type: "button", onclick: () => create() }, icon("plus"), "New key")],
+    }),
+    good, past, webhooks());
+  const showGood = keyed(good, (first) => row(first));
+  const showBad = keyed(bad, (first) => row(first));
+
+  async function load() {
+    const [{ items }, users] = await Promise.all([get("/keys"), session.is_admin ? get("/users") : null]);
+    if (signal.aborted) return;
+    owners = new Map((users?.items ?? []).map((one) => [one.id, one]));
+    const sorted = items.sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
+    const past_ = sorted.filter(isPast);
+    showGood(sorted.filter((one) => !isPast(one)));
+    showBad(past_);
+    past.hidden = !past_.length;
+    setText(summary, `${count(past_.length, "key")} revoked or expired`);
+  }
+
+  async function create(userId) {
+    if (await makeKey([...owners.values()], userId)) await act(load);
+  }
+
+  function row(first) {
+    let key = first;
+    const name = h("span.line-name");
+    const hint = h("code.key-hint");
+    const scopes = h("span.chips");
+    const meta = h("span.line-meta");
+    const off = h("button.quiet", { type: "button", onclick: revoke }, "Revoke…");
+    async function revoke() {
+      const sure = await confirm({
+        title: `Revoke ${key.name}?`,
+        words: `Whatever uses the key ${key.hint} is refused from then on, browsers that signed in with it too. This cannot be undone.`,
+        yes: "Revoke",
+      });
+      if (sure && (await act(() => remove(`/keys/${key.id}`)))) await act(load);
+    }
+    function update(next) {
+      key = next;
+      const owner = key.user_id === session.user_id ? null : (owners.get(key.user_id)?.name ?? "somebody else");
+      setText(name, key.name);
+      setText(hint, key.hint);
+      scopes.replaceChildren(...key.scopes.map((one) => h("span.chip", {}, SCOPES[one] ?? one)));
+      const used = key.last_used_at ? `Last used ${ago(key.last_used_at)}` : "Never used";
+      setText(meta, `${owner ? `Of ${owner}. ` : ""}${used}, ${ends(key)}`);
+      off.hidden = isPast(key);
+      off.setAttribute("aria-label", `Revoke ${key.name}`);
+    }
+    return {
+      element: h("li.line", {}, h("div.line-words", {}, h("span.line-head", {}, name, hint, scopes), meta), h("div.line-tools", {}, off)),
+      update,
+    };
+  }
+
+  await load();
+  if (query.has("new")) {
+    // Once: not after a reload.
+    keep({});
+    create(query.get("new"));
+  }
+}
+
+const isPast = (key) => Boolean(key.revoked_at) || Boolean(key.expires_at && new Date(key.expires_at) < new Date());
+
+function ends(key) {
+  if (key.revoked_at) return `revoked ${ago(key.revoked_at)}`;
+  if (!key.expires_at) return "good until it is revoked";
+  return isPast(key) ? `expired ${moment(key.expires_at)}` : `good until ${moment(key.expires_at)}`;
+}
+
+function webhooks() {
+  const place = h("div");
+  const reveal = async () => {
+    await act(async () => {
+      const { secret } = await get("/webhook-secret");
+      place.replaceChildren(copyField("Secret", secret));
+      place.querySelector("input").focus();
+      button.remove();
+    });
+  };
+  const button = h("button.secondary", { type: "button", onclick: reveal }, "Show the secret");
+  place.append(button);
+  return h("section.panel", {},
+    h("h2.section-title", {}, "Webhooks"),
+    h("p", {}, "Jobs tell a webhook_url of yours how they go. This secret signs what they send, as Standard Webhooks have it: check it before you believe a message."),
+    place);
+}

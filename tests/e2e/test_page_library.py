@@ -1,0 +1,317 @@
+"""The library as a person uses it: filters, selecting, thousands of assets, by keyboard alone."""
+
+import contextlib
+import re
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.e2e.browser import PHONE, chromium, opened, overflow, sign_in
+from tests.http.conftest import new_user, upload
+from tests.many import multiply
+from tests.media import samples
+from tests.running import Server, running, until
+
+NODES = "document.querySelectorAll('*').length"
+# With many thousands of assets as with a few dozen.
+MOST_NODES = 600
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("page-library")) as started:
+        yield started
+
+
+@pytest.fixture
+def mine(server: Server, request: pytest.FixtureRequest) -> Iterator[tuple[httpx.Client, str]]:
+    """A user with an empty library of their own, as a client and a key."""
+    with server.client() as admin:
+        _, key = new_user(admin, request.node.name[:60])
+    with server.client(key) as client:
+        yield client, key
+
+
+@contextlib.contextmanager
+def database(server: Server) -> Iterator[sqlite3.Connection]:
+    """The rows, changed beside the server."""
+    with contextlib.closing(sqlite3.connect(server.folder / "reelbase.db", timeout=20)) as conn:
+        yield conn
+        conn.commit()
+
+
+def tile(page: Page, name: str) -> Locator:
+    """One asset in the grid."""
+    return page.locator("#library").get_by_role("listitem").filter(has_text=name)
+
+
+def pictures(client: httpx.Client, *names: str) -> list[dict[str, Any]]:
+    """Images of these names, the first of them the oldest."""
+    return [upload(client, samples.jpeg(160, 90), f"{name}.jpg") for name in names]
+
+
+def test_filters_tell_what_they_hide(
+    server: Server, browser: Browser, mine: tuple[httpx.Client, str]
+) -> None:
+    """A line says how many there are, also of what comes in meanwhile; the address has them."""
+    client, key = mine
+    made = pictures(client, "one", "two")
+    upload(client, samples.audio(), "tone.wav")
+    with database(server) as conn:
+        conn.execute(
+            "UPDATE asset SET prompt = 'a heron in the rain' WHERE id = ?", (made[0]["id"],)
+        )
+    with opened(browser, server.url) as page:
+        sign_in(page, key)
+        line = page.locator("#filtered")
+        expect(page.locator("#library li")).to_have_count(3)
+        expect(line).to_be_hidden()
+        page.get_by_label("Kind").select_option("image")
+        expect(line).to_contain_text("2 of 3 shown; 1 hidden by filters.")
+        assert page.url.endswith("#/library?kind=image")
+
+        upload(client, b"some words", "later.txt")
+        expect(line).to_contain_text("2 of 4 shown; 2 hidden by filters.")
+        expect(line).to_contain_text("1 new item is hidden.")
+        pictures(client, "three")
+        expect(tile(page, "three.jpg")).to_be_visible()
+        expect(line).to_contain_text("1 new item is hidden.")
+
+        # The same after a reload, and after coming back.
+        page.reload()
+        expect(line).to_contain_text("3 of 5 shown; 2 hidden by filters.")
+        expect(page.get_by_label("Kind")).to_have_value("image")
+        page.get_by_label("Search names and prompts").fill("heron")
+        expect(line).to_contain_text("1 of 5 shown; 4 hidden by filters.")
+        tile(page, "one.jpg").get_by_role("button").click()
+        expect(page.locator("#viewer")).to_be_visible()
+        page.go_back()
+        expect(line).to_contain_text("1 of 5 shown; 4 hidden by filters.")
+        page.get_by_label("Search names and prompts").fill("nowhere")
+        expect(line).to_contain_text("Nothing matches; 5 hidden by filters.")
+        line.get_by_role("button", name="Clear").click()
+        expect(page.locator("#library li")).to_have_count(5)
+        expect(line).to_be_hidden()
+        assert page.url.endswith("#/library")
+
+
+def test_filters_by_project_scene_role_and_state(
+    server: Server, browser: Browser, mine: tuple[httpx.Client, str]
+) -> None:
+    """Each alone and all together, chosen or by an address that somebody kept."""
+    client, key = mine
+    project = client.post("/api/v3/projects", json={"name": "Title sequence"}).json()["id"]
+    scenes = f"/api/v3/projects/{project}/scenes"
+    scene = client.post(scenes, json={"name": "Opening"}).json()["id"]
+    upload(client, samples.jpeg(), "elsewhere.jpg")
+    upload(client, samples.jpeg(), "filed.jpg", project_id=project)
+    staged = upload(client, samples.jpeg(), "staged.jpg", project_id=project, scene_id=scene)
+    with database(server) as conn:
+        conn.execute(
+            "UPDATE asset SET role = 'download', visibility = 'public' WHERE id = ?",
+            (staged["id"],),
+        )
+    with opened(browser, server.url) as page:
+        sign_in(page, key)
+        shown = page.locator("#library li")
+        page.get_by_label("Project").select_option(label="Title sequence")
+        expect(shown).to_have_count(2)
+        page.get_by_label("Scene").select_option(label="Opening")
+        expect(shown).to_have_count(1)
+        address = page.url
+        page.get_by_label("Project").select_option("")
+        expect(shown).to_have_count(3)
+        expect(page.get_by_label("Scene")).to_be_hidden()
+        page.get_by_label("Role").select_option(label="Downloaded")
+        expect(shown).to_have_count(1)
+        page.get_by_label("Role").select_option("")
+        page.get_by_label("State").select_option(label="Public")
+        expect(shown).to_have_count(1)
+        expect(tile(page, "staged.jpg").locator(".badge")).to_have_text("Public")
+        page.get_by_label("State").select_option(label="Failed")
+        expect(page.locator("#filtered")).to_contain_text("Nothing matches; 3 hidden")
+        page.goto(address)
+        expect(shown).to_have_count(1)
+        expect(page.get_by_label("Project")).to_have_value(project)
+        expect(page.get_by_label("Scene")).to_have_value(scene)
+        page.set_viewport_size(PHONE)
+        expect(page.get_by_label("Scene")).to_be_hidden()
+        page.get_by_role("button", name="Filters (2)").click()
+        expect(page.get_by_label("Scene")).to_be_visible()
+        assert overflow(page) == []
+
+
+def test_several_are_moved_downloaded_deleted_and_brought_back(
+    server: Server, browser: Browser, mine: tuple[httpx.Client, str]
+) -> None:
+    """A click, a click with Shift for all between, then one of the bar's buttons for all."""
+    client, key = mine
+    pictures(client, "a", "b", "c", "d", "e")
+    with opened(browser, server.url, accept_downloads=True) as page:
+        sign_in(page, key)
+        boxes = page.get_by_role("checkbox", name=re.compile(r"^Select"))
+        bar = page.get_by_role("region", name="Selected")
+        expect(bar).to_be_hidden()
+        page.get_by_role("checkbox", name="Select e.jpg").click()
+        page.get_by_role("checkbox", name="Select c.jpg").click(modifiers=["Shift"])
+        expect(bar).to_contain_text("3 items selected")
+
+        bar.get_by_role("button", name="Move").click()
+        page.get_by_label("Project", exact=True).last.select_option(label="New project…")
+        page.get_by_label("Name of the new project").fill("Selects")
+        page.get_by_role("dialog").get_by_role("button", name="Move").click()
+        expect(page.get_by_text("3 items are in Selects now.")).to_be_visible()
+        project = next(
+            one for one in client.get("/api/v3/projects").json()["items"] if not one["is_default"]
+        )
+        assert (project["name"], project["assets"]) == ("Selects", 3)
+
+        names: set[str] = set()
+        page.on("download", lambda download: names.add(download.suggested_filename))
+        bar.get_by_role("button", name="Download").click()
+        expect(page.get_by_text("Downloading 3 items.")).to_be_visible()
+        page.wait_for_function("document.querySelectorAll('a[download][hidden]').length === 0")
+        for _ in range(100):
+            if len(names) == 3:
+                break
+            page.wait_for_timeout(50)
+        assert names == {"c.jpg", "d.jpg", "e.jpg"}
+
+        bar.get_by_role("button", name="Delete").click()
+        expect(page.locator("#library li")).to_have_count(2)
+        expect(bar).to_be_hidden()
+        assert client.get("/api/v3/assets?trashed=true").json()["matching"] == 3
+        page.get_by_role("button", name="Undo").click()
+        expect(page.locator("#library li")).to_have_count(5)
+        assert client.get("/api/v3/assets?trashed=true").json()["matching"] == 0
+
+        # Select, by touch: a tap selects instead of opening.
+        page.get_by_role("button", name="Select", exact=True).click()
+        tile(page, "a.jpg").get_by_role("button").click()
+        expect(bar).to_contain_text("1 item selected")
+        bar.get_by_role("button", name="Select all").click()
+        expect(bar).to_contain_text("5 items selected")
+        bar.get_by_role("button", name="Clear the selection").click()
+        expect(boxes.first).not_to_be_checked()
+
+
+def test_the_keyboard_is_enough(
+    server: Server, browser: Browser, mine: tuple[httpx.Client, str]
+) -> None:
+    """One stop of Tab; arrows, ends, selecting, opening, deleting, and back to the same one."""
+    client, key = mine
+    pictures(client, "a", "b", "c", "d", "e")
+    with opened(browser, server.url) as page:
+        sign_in(page, key)
+        expect(page.locator("#library li")).to_have_count(5)
+        button = page.locator("#library").get_by_role("button")
+        page.get_by_label("State").focus()
+        page.keyboard.press("Tab")
+        expect(button.nth(0)).to_be_focused()
+        page.keyboard.press("ArrowRight")
+        expect(button.nth(1)).to_be_focused()
+        page.keyboard.press("x")
+        expect(page.get_by_role("checkbox", name="Select d.jpg")).to_be_checked()
+        page.keyboard.press("Shift+ArrowRight")
+        bar = page.get_by_role("region", name="Selected")
+        expect(bar).to_contain_text("2 items selected")
+        page.keyboard.press("Space")
+        expect(bar).to_contain_text("1 item selected")
+        page.keyboard.press("Escape")
+        expect(bar).to_be_hidden()
+        page.keyboard.press("End")
+        expect(button.nth(4)).to_be_focused()
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1, name="b.jpg")).to_be_focused()
+        page.keyboard.press("Shift+P")
+        expect(page.get_by_role("heading", level=1, name="c.jpg")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(button.nth(2)).to_be_focused()
+        page.keyboard.press("Delete")
+        expect(page.locator("#library li")).to_have_count(4)
+        expect(page.locator("#library").get_by_role("button", name="b.jpg")).to_be_focused()
+
+
+def test_thousands_are_a_few_hundred_nodes(
+    server: Server, browser: Browser, mine: tuple[httpx.Client, str]
+) -> None:
+    """Only what is in sight is in the page, to the very end; one comes back to where one was."""
+    client, key = mine
+    made = pictures(client, "first")[0]["id"]
+    path = f"/api/v3/assets/{made}"
+    until(lambda: client.get(path).json()["processing_state"] == "done")
+    multiply(server.folder / "reelbase.db", made, 2000)
+    with opened(browser, server.url) as page:
+        sign_in(page, key)
+        expect(tile(page, "1-first.jpg").first).to_be_visible()
+        expect(page.locator(".view-count")).to_have_text("2,001")
+        most = 0
+
+        def at_the_end() -> bool:
+            nonlocal most
+            page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+            page.wait_for_timeout(30)
+            most = max(most, page.evaluate(NODES))
+            return tile(page, "2000-first.jpg").is_visible()
+
+        until(at_the_end, what=lambda: "the end of the list")
+        assert most < MOST_NODES
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight / 2)")
+        page.wait_for_timeout(100)
+        middle = page.locator("#library li").nth(12)
+        name = middle.locator(".name").inner_text()
+        place = page.evaluate("scrollY")
+        assert int(middle.get_attribute("aria-posinset") or 0) > 900
+        expect(middle).to_have_attribute("aria-setsize", "2001")
+        middle.get_by_role("button").click()
+        expect(page.get_by_role("heading", level=1, name=name)).to_be_focused()
+        page.keyboard.press("Escape")
+        expect(page.locator("#library").get_by_role("button", name=name)).to_be_focused()
+        assert page.evaluate("scrollY") == pytest.approx(place, abs=2)
+
+        # What has the focus stays, however far one scrolls; arrows bring one back to it.
+        page.evaluate("scrollTo(0, 0)")
+        expect(tile(page, "1-first.jpg").first).to_be_visible()
+        expect(page.locator("#library").get_by_role("button", name=name)).to_be_focused()
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate("scrollY") > place / 2
+        page.keyboard.press("Home")
+        expect(page.locator("#library").get_by_role("button").first).to_be_focused()
+        assert page.evaluate(NODES) < MOST_NODES
+
+
+def test_previews_move_only_where_they_may(
+    server: Server, browser: Browser, mine: tuple[httpx.Client, str]
+) -> None:
+    """On hover and on focus, without sound; not for those who want no motion."""
+    client, key = mine
+    upload(client, samples.video(), "moving.mp4")
+    with opened(browser, server.url) as page:
+        sign_in(page, key)
+        frame = tile(page, "moving.mp4")
+        expect(frame.locator("img")).to_be_visible(timeout=15_000)
+        frame.hover()
+        preview = frame.locator("video.on")
+        expect(preview).to_be_attached()
+        assert preview.evaluate("video => video.muted")
+        page.get_by_role("heading", level=1).hover()
+        expect(frame.locator("video")).to_have_count(0)
+        page.get_by_label("State").focus()
+        page.keyboard.press("Tab")
+        expect(preview).to_be_attached()
+        page.keyboard.press("Shift+Tab")
+        page.emulate_media(reduced_motion="reduce")
+        frame.hover()
+        page.wait_for_timeout(600)
+        expect(frame.locator("video")).to_have_count(0)

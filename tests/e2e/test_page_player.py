@@ -1,0 +1,299 @@
+"""One asset on the stage: steering, sharing, and what is said when it does not play."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.e2e.browser import PHONE, chromium, opened, overflow, sign_in
+from tests.e2e.test_page_library import database
+from tests.http.conftest import upload
+from tests.media import samples
+from tests.running import KEY, Server, running, until
+
+# Chromium's own word for an answer of 401.
+REFUSED = "status of 401"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("page-player")) as started:
+        yield started
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[httpx.Client]:
+    with server.client() as opened_client:
+        yield opened_client
+
+
+@pytest.fixture(scope="module")
+def clip(server: Server) -> dict[str, Any]:
+    """Three seconds of video, ready to be played."""
+    with server.client() as client:
+        made = upload(client, samples.video(frames=72, audio=True, faststart=True), "clip.mp4")
+        path = f"/api/v3/assets/{made['id']}"
+        until(lambda: client.get(path).json()["poster_id"], what=lambda: "the poster")
+        shown: dict[str, Any] = client.get(path).json()
+        return shown
+
+
+def show(page: Page, asset: dict[str, Any]) -> None:
+    """Open an asset by its address, once its heading is there."""
+    page.goto(f"/#/asset/{asset['id']}")
+    page.locator("#viewer-title").wait_for()
+
+
+def change(server: Server, asset: dict[str, Any], **columns: Any) -> None:
+    """Columns of its row, beside the server."""
+    with database(server) as conn:
+        names = ", ".join(f"{name} = ?" for name in columns)
+        conn.execute(f"UPDATE asset SET {names} WHERE id = ?", [*columns.values(), asset["id"]])
+
+
+def test_the_keyboard_steers(server: Server, browser: Browser, clip: dict[str, Any]) -> None:
+    """Every key that the page names does what it says."""
+    with opened(browser, server.url) as page:
+        sign_in(page, KEY)
+        show(page, clip)
+        video = page.locator("#viewer video")
+        assert video.get_attribute("poster")
+        video.evaluate("v => v.readyState >= 2 || new Promise((r) => v.oncanplay = r)")
+
+        def at() -> float:
+            seconds: float = video.evaluate("v => v.currentTime")
+            return seconds
+
+        def press(key: str, seconds: float) -> None:
+            page.keyboard.press(key)
+            assert at() == pytest.approx(seconds, abs=0.03), key
+
+        press("5", 1.5)
+        press(".", 1.5 + 1 / 24)
+        press(",", 1.5)
+        press("ArrowRight", 2.5)
+        press("ArrowLeft", 1.5)
+        press("Home", 0)
+        press("l", 2)
+        press("j", 0)
+        press("End", 3)
+        press("0", 0)
+        for key, what in {
+            "m": "v => v.muted",
+            "r": "v => !v.loop",
+            ">": "v => v.playbackRate === 1.25",
+            "<": "v => v.playbackRate === 1",
+            "Space": "v => !v.paused",
+            "k": "v => v.paused",
+        }.items():
+            page.keyboard.press(key)
+            assert video.evaluate(what), key
+        # On a button the space bar presses the button, once.
+        play = page.get_by_role("group", name="Player").get_by_role("button", name="Play")
+        play.focus()
+        page.keyboard.press("Space")
+        assert not video.evaluate("v => v.paused")
+        page.keyboard.press("k")
+        page.keyboard.press("f")
+        page.wait_for_function("document.fullscreenElement?.id === 'stage'")
+        page.keyboard.press("f")
+        page.wait_for_function("!document.fullscreenElement")
+        page.get_by_label("Speed").select_option("2")
+        assert video.evaluate("v => v.playbackRate") == 2
+        # In a text field keys are letters.
+        page.get_by_role("button", name="Rename").click()
+        page.get_by_label("File name").fill("")
+        page.keyboard.type("mk")
+        expect(page.get_by_label("File name")).to_have_value("mk")
+
+
+def test_a_link_plays_until_it_is_revoked(
+    server: Server, browser: Browser, clip: dict[str, Any]
+) -> None:
+    """Copied with its purpose, played by a stranger without cookies, seen in the list, stopped."""
+    with opened(browser, server.url, permissions=["clipboard-read", "clipboard-write"]) as page:
+        sign_in(page, KEY)
+        show(page, clip)
+        page.get_by_role("button", name="Copy link").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_label("Works for").select_option(label="1 hour")
+        dialog.get_by_label("For whom").fill("the editor")
+        dialog.get_by_role("button", name="Copy link").click()
+        expect(dialog.get_by_role("status")).to_contain_text("Copied. It works until")
+        url = page.evaluate("navigator.clipboard.readText()")
+        assert url == dialog.get_by_label("Link", exact=True).input_value()
+
+        stranger = browser.new_context()
+        try:
+            elsewhere = stranger.new_page()
+            elsewhere.goto(url)
+            video = elsewhere.locator("video")
+            video.evaluate("v => { v.muted = true; return v.play(); }")
+            until(lambda: video.evaluate("v => v.currentTime > 0.2"), what=lambda: "it to play")
+            assert stranger.cookies() == []
+
+            # The list is as it was when it was opened.
+            dialog.get_by_role("button", name="Done").click()
+            page.get_by_role("button", name="Copy link").click()
+            dialog.get_by_text(re.compile("^Fetched")).click()
+            visits = dialog.get_by_role("region", name=re.compile("the editor"))
+            expect(visits).to_contain_text("Mozilla")
+            expect(visits).to_contain_text("127.0.0.1")
+            expect(visits).to_contain_text(re.compile("20[06]"))
+            dialog.get_by_role("button", name="Revoke the link for the editor").click()
+            expect(dialog.get_by_role("status")).to_contain_text("works no more")
+            assert elsewhere.request.get(url).status == 401
+        finally:
+            stranger.close()
+        expect(dialog.get_by_text("No link works now.")).to_be_visible()
+
+        # All at once: the page itself goes on by another.
+        dialog.get_by_role("button", name="Copy link").click()
+        dialog.get_by_role("button", name="Revoke all").click()
+        dialog.get_by_role("button", name=re.compile("Revoke all\\?")).click()
+        expect(dialog.get_by_role("status")).to_contain_text("Every link to it is revoked")
+        dialog.get_by_role("button", name="Done").click()
+        page.keyboard.press("k")
+        video = page.locator("#viewer video")
+        until(lambda: video.evaluate("v => v.currentTime > 0.2"), what=lambda: "it to play on")
+
+
+def test_what_does_not_play_says_why_and_what_helps(
+    server: Server, browser: Browser, client: httpx.Client, clip: dict[str, Any]
+) -> None:
+    """By its state before anything is tried in vain; by the element's error otherwise."""
+    lost = upload(client, samples.video(frames=5), "lost.mp4")
+    hevc = upload(client, samples.video(codec="libx265", tag="hvc1"), "hevc.mp4")
+    paths = [f"/api/v3/assets/{one['id']}" for one in (lost, hevc)]
+    until(lambda: all(client.get(one).json()["processing_state"] == "done" for one in paths))
+    change(server, lost, storage_state="expired", role="clip", prompt="a comet", next_save_at=None)
+    with opened(browser, server.url) as page:
+        sign_in(page, KEY)
+        show(page, lost)
+        stage = page.locator("#stage")
+        words = stage.get_by_role("alert")
+        expect(words).to_contain_text("gone before it could be stored")
+        for button in ("Save now", "Generate again"):
+            expect(stage.get_by_role("button", name=button)).to_be_visible()
+
+        past = "2020-01-01 00:00:00.000000"
+        change(server, lost, storage_state="url_only", source_expires_at=past)
+        page.reload()
+        expect(words).to_contain_text("the provider's own copy has run out")
+        change(server, lost, storage_state="failed", role="download", job_id=None)
+        page.reload()
+        expect(words).to_contain_text("The download failed.")
+        change(server, lost, storage_state="pending")
+        page.reload()
+        expect(stage.get_by_role("status")).to_contain_text("on its way here")
+
+        show(page, hevc)
+        expect(words).to_contain_text("This browser cannot play this video (hevc)")
+        link = stage.get_by_role("link", name="Download")
+        assert "download=1" in (link.get_attribute("href") or "")
+
+        # Generated again from where it is shown: its words are there already.
+        change(server, lost, storage_state="expired", role="clip")
+        show(page, lost)
+        stage.get_by_role("button", name="Generate again").click()
+        expect(page.get_by_role("textbox", name="Prompt")).to_have_value("a comet")
+
+
+def test_a_url_that_has_run_out_is_replaced(
+    server: Server, browser: Browser, client: httpx.Client
+) -> None:
+    """The page was open for days: it gets a fresh URL by itself, and plays."""
+    made = upload(client, samples.video(frames=48, faststart=True), "old-tab.mp4")
+    stale = re.sub(r"token=.*", "token=of-another-day", made["url"])
+    with opened(browser, server.url, expected=(REFUSED,)) as page:
+        page.route(
+            f"**/api/v3/assets/{made['id']}",
+            lambda route: route.fulfill(json={**made, "url": stale}),
+            times=1,
+        )
+        page.goto(f"/#/asset/{made['id']}")
+        sign_in(page, KEY, "old-tab.mp4")
+        video = page.locator("#viewer video")
+        until(lambda: video.evaluate("v => v.readyState >= 2"), what=lambda: "the fresh URL")
+        assert "of-another-day" not in (video.get_attribute("src") or "")
+
+
+def test_settings_and_details(server: Server, browser: Browser, client: httpx.Client) -> None:
+    """Public and private, an end, another project, the hash copied: all seen by the API, too."""
+    made = upload(client, samples.jpeg(320, 180), "poster.jpg")
+    path = f"/api/v3/assets/{made['id']}"
+    client.post("/api/v3/projects", json={"name": "Campaign"}).raise_for_status()
+    with opened(browser, server.url, permissions=["clipboard-read", "clipboard-write"]) as page:
+        sign_in(page, KEY)
+        show(page, made)
+        expect(page.locator("#stage").get_by_role("img", name="poster.jpg")).to_be_visible()
+        page.get_by_role("switch", name="Public").check()
+        expect(page.get_by_text("Anyone who has the address")).to_be_visible()
+        assert client.get(path).json()["visibility"] == "public"
+        page.get_by_role("button", name="Copy the address").click()
+        address = page.evaluate("navigator.clipboard.readText()")
+        assert httpx.get(address, trust_env=False).status_code == 200
+        page.get_by_role("switch", name="Public").uncheck()
+        expect(page.get_by_text("Only you")).to_be_visible()
+        assert httpx.get(address, trust_env=False).status_code == 401
+
+        page.get_by_label("Deletes itself").select_option(label="In 7 days")
+        expect(page.get_by_label("Deletes itself")).to_contain_text("6 days left")
+        assert client.get(path).json()["expires_at"]
+        page.get_by_label("Deletes itself").select_option(label="Never")
+        until(lambda: client.get(path).json()["expires_at"] is None)
+
+        page.get_by_role("button", name="Move").click()
+        page.get_by_label("Project", exact=True).select_option(label="Campaign")
+        page.get_by_role("dialog").get_by_role("button", name="Move").click()
+        expect(page.locator("#facts").get_by_role("link", name="Campaign")).to_be_visible()
+        page.get_by_role("button", name="Copy the SHA-256").click()
+        expect(page.get_by_text("SHA-256 copied.")).to_be_visible()
+        assert page.evaluate("navigator.clipboard.readText()") == made["sha256"]
+        page.set_viewport_size(PHONE)
+        assert overflow(page) == []
+
+
+def test_the_last_frame_begins_the_next_shot(
+    server: Server, browser: Browser, clip: dict[str, Any]
+) -> None:
+    """It is taken here, and waits as the first frame where the next shot is written."""
+    with opened(browser, server.url) as page:
+        sign_in(page, KEY)
+        show(page, clip)
+        page.get_by_role("button", name="Use last frame as next shot").click()
+        page.get_by_role("heading", level=1, name="Generate").wait_for()
+        expect(page.locator("#view img").first).to_be_visible()
+        expect(page.locator("#view")).to_contain_text("last frame")
+
+
+def test_an_ended_session_leaves_everything_as_it_is(
+    server: Server, browser: Browser, clip: dict[str, Any]
+) -> None:
+    """It runs out while a video stands in the middle: after signing in it stands there still."""
+    with opened(browser, server.url) as page:
+        sign_in(page, KEY)
+        show(page, clip)
+        video = page.locator("#viewer video")
+        video.evaluate("v => v.readyState >= 2 || new Promise((r) => v.oncanplay = r)")
+        page.keyboard.press("5")
+        address = page.url
+        with database(server) as conn:
+            conn.execute("UPDATE session SET expires_at = '2020-01-01 00:00:00.000000'")
+            conn.execute("UPDATE access_generation SET generation = generation + 1")
+        expect(page.get_by_text("Your session has ended")).to_be_visible(timeout=20_000)
+        sign_in(page, KEY, "clip.mp4")
+        assert page.url == address
+        assert video.evaluate("v => v.currentTime") == pytest.approx(1.5, abs=0.03)
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("heading", level=1, name="Library")).to_be_visible()
+        expect(page.locator("#library li").first).to_be_visible()
