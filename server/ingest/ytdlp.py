@@ -217,6 +217,8 @@ class YtDlp:
 
 _OPTIONS = [
     *("--ignore-config", "--no-plugin-dirs", "--no-cache-dir", "--color", "never"),
+    # The same answers whether or not something else here has installed `requests`.
+    *("--compat-options", "prefer-legacy-http-handler"),
     *("--no-playlist", "--playlist-items", "1", "--abort-on-error"),
     *("--newline", "--progress", "--progress-delta", "0.25", "--no-quiet", "--no-simulate"),
     *("--progress-template", f"download:{PROGRESS} %(progress.{_PROGRESS})j"),

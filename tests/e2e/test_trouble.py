@@ -406,7 +406,7 @@ def test_a_full_disk_keeps_what_was_paid_for(tmp_path: Path, fake: FakeReplicate
             assert job["outputs"][0]["storage_error"]["type"] == "disk_full"
             assert job["outputs"][0]["storage_state"] == "url_only"
             for asset_id in kept:
-                client.delete(f"/api/v3/assets/{asset_id}").raise_for_status()
+                client.delete(f"/api/v3/assets/{asset_id}?permanent=true").raise_for_status()
             asset_in(client, job["outputs"][0]["id"], "stored")
     finally:
         pair.server.kill()
