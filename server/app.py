@@ -47,6 +47,7 @@ from server.http import (
 from server.http.access_log import AccessLog
 from server.http.auth import COOKIE, Authentication, principal_of
 from server.http.context import Services
+from server.http.documentation import Documentation
 from server.http.gate import Gate
 from server.http.media import routers as media_routers
 from server.http.metrics import Metrics
@@ -56,8 +57,7 @@ from server.ingest.ytdlp import YtDlp
 from server.jobs.context import Downloads, Work
 from server.jobs.loop import Loop
 from server.library import collect
-from server.library.backup import state as backup_state
-from server.library.backup.schedule import Schedule
+from server.library.backup import schedule
 from server.library.uploads import Uploads
 from server.media import Media, sniff
 from server.providers.base import Provider
@@ -125,7 +125,7 @@ def create_app(
     loop = Loop(work)
     gate = Gate(database, signer, _now)
     metrics = Metrics()
-    metrics.last_backup.set_function(lambda: backup_state.last_success(settings.data_dir))
+    metrics.last_backup.set_function(lambda: schedule.last_success(settings.data_dir))
     pulse = Pulse(database, stopping)
     uploads = Uploads(database, blobs, volume, _now, lifetime=settings.upload_expiry)
     services = Services(
@@ -211,6 +211,7 @@ def create_app(
             "services": Provide(provide_services, sync_to_thread=False),
             "principal": Provide(provide_principal, sync_to_thread=False),
         },
+        plugins=[Documentation()],
         exception_handlers=problems.HANDLERS,
         cors_config=_cors(settings.cors_origins),
         openapi_config=OpenAPIConfig(
@@ -292,7 +293,9 @@ def _downloads(settings: Settings, folder: Path) -> Downloads:
 
 def _backups(settings: Settings, target: str, every: float) -> Coroutine[Any, Any, None]:
     """The server's own backups."""
-    return Schedule(settings.data_dir, target, every=every, rate=settings.backup_rate).run()
+    return schedule.Schedule(
+        settings.data_dir, target, every=every, rate=settings.backup_rate
+    ).run()
 
 
 def _base(settings: Settings, provider: Provider, own_url: str) -> str | None:

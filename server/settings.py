@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from server.blobs.owner import hand_over
 from server.errors import Invalid
 
 SECRET_FILE = "secret-key"  # noqa: S105
@@ -117,6 +118,7 @@ def write_private(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
+    hand_over(path)
 
 
 def _variable(field: str) -> str:

@@ -21,6 +21,9 @@ def upgrade() -> None:
     op.add_column("user", sa.Column("max_assets", sa.BigInteger()))
     op.add_column("user", sa.Column("max_bytes", sa.BigInteger()))
     op.add_column("job", sa.Column("dismissed_at", moment))
+    op.add_column(
+        "clip", sa.Column("input_deleted", sa.Boolean(), nullable=False, server_default="0")
+    )
     # Nothing made scenes before: the defaults are for SQLite, which wants some.
     op.add_column("scene", sa.Column("position", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("scene", sa.Column("status", sa.String(), nullable=False, server_default="draft"))

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from server.blobs.owner import hand_over
+
 
 class Locked(Exception):
     """Another process holds the lock."""
@@ -24,8 +26,10 @@ class LockFile:
 
     def acquire(self) -> None:
         """Take the lock or raise Locked at once."""
+        made = [one for one in (self.path.parent, self.path) if not one.exists()]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = self.path.open("a+")
+        hand_over(*made)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

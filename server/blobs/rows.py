@@ -4,6 +4,7 @@ A blob is `open` while it is written, `sealed` once an asset refers to it, and `
 does any more and its bytes wait to be given back.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, insert, select
@@ -74,9 +75,10 @@ def get_open(conn: Connection, blob_id: int) -> tuple[int, datetime | None] | No
     return None if row is None else (int(row.size), row.expires_at)
 
 
-def set_size(conn: Connection, blob_id: int, size: int) -> None:
-    """Remember how far an open blob has been written."""
-    conn.execute(sql_update(blob).where(blob.c.id == blob_id).values(size=size))
+def set_size(conn: Connection, blob_id: int, size: int) -> bool:
+    """Remember how far an open blob has been written; False if it is not open any more."""
+    row = sql_update(blob).where(blob.c.id == blob_id, blob.c.state == "open")
+    return conn.execute(row.values(size=size)).rowcount > 0
 
 
 def set_expiry(conn: Connection, blob_id: int, expires_at: datetime) -> None:
@@ -96,9 +98,9 @@ def discard(conn: Connection, blob_id: int) -> None:
     )
 
 
-def forget(conn: Connection, blob_id: int) -> None:
-    """Remove the row of a dead blob whose bytes are gone."""
-    conn.execute(blob.delete().where(blob.c.id == blob_id, blob.c.state == "dead"))
+def forget(conn: Connection, blob_ids: Sequence[int]) -> None:
+    """Remove the rows of dead blobs whose bytes are gone."""
+    conn.execute(blob.delete().where(blob.c.id.in_(blob_ids), blob.c.state == "dead"))
 
 
 def dead(conn: Connection) -> list[int]:

@@ -13,7 +13,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -146,18 +146,18 @@ class SqliteBlobs:
         """See BlobStore."""
         return self._reader.read(blob_id, start, stop)
 
-    async def delete(self, blob_id: int) -> None:
+    async def delete(self, blob_ids: Sequence[int]) -> None:
         """See BlobStore."""
-        self._hashes.pop(blob_id, None)
-        done = False
-        while not done:
+        for blob_id in blob_ids:
+            self._hashes.pop(blob_id, None)
+        done = 0
+        while done < len(blob_ids):
             try:
-                done = await self._db.write_pending(_delete_some, blob_id)
+                done += await self._db.write_pending(_delete_some, blob_ids[done:])
             except StorageFull:
                 # On a full disk it takes the reserve to delete anything.
-                done = await self._db.write(_delete_some, blob_id)
+                done += await self._db.write(_delete_some, blob_ids[done:])
             await asyncio.sleep(STEP)  # let others write in between
-        await self._db.write(rows.forget, blob_id)
 
     async def presign(self, blob_id: int) -> str | None:
         """See BlobStore: SQLite has no URL of its own."""
@@ -190,21 +190,26 @@ def _insert(conn: Connection, blob_id: int, begin: int, data: bytes) -> None:
             for n, at in enumerate(range(0, len(data), CHUNK))
         ],
     )
-    rows.set_size(conn, blob_id, begin + len(data))
+    if not rows.set_size(conn, blob_id, begin + len(data)):
+        # Discarded by somebody else meanwhile: nobody would ever collect these chunks.
+        raise NotFound("There is no unfinished upload of that name.")
 
 
-def _delete_some(conn: Connection, blob_id: int) -> bool:
-    """Delete chunks from the end for a short while; whether none is left."""
+def _delete_some(conn: Connection, blob_ids: Sequence[int]) -> int:
+    """Delete chunks, of each blob from the end, for a short while; of how many none is left."""
     deadline = time.monotonic() + STEP
-    low, high = blob_id << CHUNK_BITS, (blob_id + 1) << CHUNK_BITS
-    while time.monotonic() < deadline:
+    done = 0
+    while done < len(blob_ids) and time.monotonic() < deadline:
+        low, high = blob_ids[done] << CHUNK_BITS, (blob_ids[done] + 1) << CHUNK_BITS
         last = conn.exec_driver_sql(
             "SELECT max(id) FROM chunk WHERE id >= ? AND id < ?", (low, high)
         ).scalar()
         if last is None:
-            return True
-        conn.execute(delete(chunk).where(chunk.c.id == last))
-    return False
+            done += 1
+        else:
+            conn.execute(delete(chunk).where(chunk.c.id == last))
+    rows.forget(conn, blob_ids[:done])
+    return done
 
 
 class _Reader:

@@ -1,6 +1,6 @@
 """What every store of bytes owes its callers."""
 
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -52,8 +52,8 @@ class BlobStore(Protocol):
         """
         ...
 
-    async def delete(self, blob_id: int) -> None:
-        """Give the bytes of a dead blob back, in steps that never hold the writer long."""
+    async def delete(self, blob_ids: Sequence[int]) -> None:
+        """Give the bytes of dead blobs back, in steps that never hold the writer long."""
         ...
 
     async def presign(self, blob_id: int) -> str | None:

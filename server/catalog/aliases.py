@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, insert, or_, select
 
-from server.catalog.tables import alias, asset
+from server.catalog.tables import alias, asset, in_trash
 
 # What an alias is a name of: a storage key, an asset's old id, the old id of a generated video.
 KEY, ASSET, VIDEO = "key", "asset", "video"
@@ -58,15 +58,21 @@ def add(
     )
 
 
-def find(conn: Connection, kind: str, name: str, asker: Asker) -> str | None:
+def find(
+    conn: Connection, kind: str, name: str, asker: Asker, *, trashed: bool = False
+) -> str | None:
     """The asset that a name means to somebody; what is not theirs only if nothing else has it.
 
-    The answer gives no right to the asset: that is judged afterwards, as for its own id.
+    One in the trash only if asked for. The answer gives no right to the asset: that is judged
+    afterwards, as for its own id.
     """
+    there: ColumnElement[bool] = asset.c.deleted_at.is_(None)
+    if trashed:
+        there = or_(there, in_trash(asset))
     query: Select[Any] = (
-        select(asset.c.id, asset.c.user_id, asset.c.visibility)
+        select(asset.c.id, asset.c.user_id, asset.c.visibility, asset.c.deleted_at)
         .join(alias, alias.c.asset_id == asset.c.id)
-        .where(alias.c.kind == kind, alias.c.name == name, asset.c.deleted_at.is_(None))
+        .where(alias.c.kind == kind, alias.c.name == name, there)
         .order_by(alias.c.id.desc())
     )
     found = conn.execute(query).all()
@@ -102,9 +108,10 @@ def drop(conn: Connection, kind: str, name: str, asset_id: str) -> None:
     )
 
 
-def _closeness(row: Row[Any], asker: Asker) -> tuple[bool, bool, bool]:
+def _closeness(row: Row[Any], asker: Asker) -> tuple[bool, bool, bool, bool]:
     return (
         row.id == asker.asset_id,
         row.user_id == asker.user_id,
         row.visibility == "public",
+        row.deleted_at is None,
     )

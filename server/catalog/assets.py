@@ -1,11 +1,22 @@
 """Assets: anything with bytes, stored or on the way."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from server.blobs import rows as blob_rows
 from server.blobs.store import Sealed
@@ -137,10 +148,7 @@ def attach_blob(
 
 def get(conn: Connection, asset_id: str, *, trashed: bool = False) -> Row[Any] | None:
     """An asset's row, with `poster_id`; of one in the trash only when that is asked for."""
-    there: ColumnElement[bool] = asset.c.deleted_at.is_(None)
-    if trashed:
-        there = or_(there, in_trash(asset))
-    return conn.execute(_rows().where(asset.c.id == asset_id, there)).first()
+    return conn.execute(_rows().where(asset.c.id == asset_id, _there(trashed))).first()
 
 
 @dataclass(frozen=True)
@@ -157,6 +165,7 @@ def list_assets(
     *,
     user_id: str,
     filters: Mapping[str, str],
+    ids: Sequence[str] | None,
     q: str | None,
     trashed: bool,
     cursor: str | None,
@@ -173,6 +182,8 @@ def list_assets(
     if "role" not in filters:
         mine.append(asset.c.role != "poster")
     wanted = [asset.c[name] == value for name, value in filters.items()]
+    if ids is not None:
+        wanted.append(asset.c.id.in_(ids))
     if q:
         pattern = "%" + q.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         wanted.append(
@@ -218,17 +229,23 @@ def served(conn: Connection, asset_id: str, *, trashed: bool = False) -> Served 
     )
 
 
-def named(conn: Connection, asset_id: str, asker: aliases.Asker) -> str:
-    """The id of an asset by its id, or by its id in a former installation."""
+def named(conn: Connection, asset_id: str, asker: aliases.Asker, *, trashed: bool = False) -> str:
+    """The id of an asset by its id, or by its id in a former installation.
+
+    By the latter one in the trash is found only if asked for.
+    """
     if get(conn, asset_id, trashed=True) is not None:
         return asset_id
-    return aliases.find(conn, aliases.ASSET, asset_id, asker) or asset_id
+    return aliases.find(conn, aliases.ASSET, asset_id, asker, trashed=trashed) or asset_id
 
 
-def id_of_key(conn: Connection, key: str, asker: aliases.Asker) -> str | None:
-    """The asset that is, or was, filed under a storage key."""
-    query = select(asset.c.id).where(asset.c.storage_key == key, asset.c.deleted_at.is_(None))
-    return conn.execute(query).scalar() or aliases.find(conn, aliases.KEY, key, asker)
+def id_of_key(
+    conn: Connection, key: str, asker: aliases.Asker, *, trashed: bool = False
+) -> str | None:
+    """The asset that is, or was, filed under a storage key; one in the trash only if asked for."""
+    query = select(asset.c.id).where(asset.c.storage_key == key, _there(trashed))
+    found = conn.execute(query).scalar()
+    return found or aliases.find(conn, aliases.KEY, key, asker, trashed=trashed)
 
 
 def change(conn: Connection, asset_id: str, /, **values: Any) -> None:
@@ -238,13 +255,18 @@ def change(conn: Connection, asset_id: str, /, **values: Any) -> None:
     events.asset_changed(conn, asset_id)
 
 
-def rename(conn: Connection, row: Row[Any], filename: str, *, kind: str | None = None) -> None:
-    """Call an asset something else, or another kind. `filename` must be safe already."""
+def rename(
+    conn: Connection, row: Row[Any], filename: str, *, kind: str | None = None, now: datetime
+) -> None:
+    """Call an asset something else, or another kind; its old key goes on meaning it.
+
+    `filename` must be safe already.
+    """
     kind = kind or row.kind
     # Only within a scene the kind is a part of the key.
     moves = row.scene_id is not None and kind != row.kind
     if filename != row.filename or moves:
-        _file(conn, row, row.project_id, row.scene_id, kind, filename)
+        _file(conn, row, row.project_id, row.scene_id, kind, filename, now)
 
 
 def move(
@@ -262,18 +284,9 @@ def move(
     """
     if (project_id, scene_id, filename) == (row.project_id, row.scene_id, row.filename):
         return
-    _file(conn, row, project_id, scene_id, row.kind, filename)
-    aliases.add(
-        conn,
-        user_id=row.user_id,
-        kind=aliases.KEY,
-        source=aliases.MOVED,
-        name=row.storage_key,
-        asset_id=row.id,
-        now=now,
-    )
+    _file(conn, row, project_id, scene_id, row.kind, filename, now)
     for poster in conn.execute(select(asset).where(asset.c.poster_of == row.id)).all():
-        _file(conn, poster, project_id, scene_id, poster.kind, poster.filename)
+        _file(conn, poster, project_id, scene_id, poster.kind, poster.filename, now)
 
 
 def _file(
@@ -283,6 +296,7 @@ def _file(
     scene_id: str | None,
     kind: str,
     filename: str,
+    now: datetime,
 ) -> None:
     key, filename = names.storage_key(
         conn,
@@ -293,7 +307,18 @@ def _file(
         filename=filename,
         asset_id=row.id,
     )
+    if key == row.storage_key:
+        return  # it would be called that, but another one is: it has its number already
     aliases.drop(conn, aliases.KEY, key, row.id)
+    aliases.add(
+        conn,
+        user_id=row.user_id,
+        kind=aliases.KEY,
+        source=aliases.MOVED,
+        name=row.storage_key,
+        asset_id=row.id,
+        now=now,
+    )
     change(
         conn,
         row.id,
@@ -337,28 +362,34 @@ def to_save(conn: Connection, now: datetime, limit: int) -> list[str]:
     query = (
         select(asset.c.id)
         .where(asset.c.storage_state.in_(("url_only", "unsaved")), asset.c.next_save_at <= now)
-        .where(asset.c.deleted_at.is_(None))
+        .where(or_(asset.c.deleted_at.is_(None), in_trash(asset)))
         .order_by(asset.c.source_expires_at.is_(None), asset.c.source_expires_at)
         .limit(limit)
     )
     return [str(asset_id) for asset_id in conn.execute(query).scalars()]
 
 
-def has_orphaned_blobs(conn: Connection) -> bool:
-    """Whether there are sealed blobs that no asset has."""
-    return conn.execute(_orphans().limit(1)).first() is not None
+def orphaned_blobs(conn: Connection) -> list[int]:
+    """Sealed blobs that no asset has."""
+    blob = blob_rows.blob
+    return list(conn.execute(select(blob.c.id).where(_orphaned())).scalars())
 
 
-def bury_orphaned_blobs(conn: Connection) -> None:
-    """Mark sealed blobs that no asset has as dead."""
-    for number in conn.execute(_orphans()).scalars().all():
-        blob_rows.mark(conn, number, "dead")
+def bury_blobs(conn: Connection, numbers: Sequence[int]) -> None:
+    """Mark those of these blobs as dead that no asset has: not one that was taken up again."""
+    blob = blob_rows.blob
+    conn.execute(update(blob).where(blob.c.id.in_(numbers), _orphaned()).values(state="dead"))
 
 
-def _orphans() -> Select[Any]:
+def _orphaned() -> ColumnElement[bool]:
     blob = blob_rows.blob
     used = select(asset.c.id).where(asset.c.blob_id == blob.c.id).exists()
-    return select(blob.c.id).where(blob.c.state == "sealed", ~used)
+    return and_(blob.c.state == "sealed", ~used)
+
+
+def _there(trashed: bool) -> ColumnElement[bool]:
+    there = asset.c.deleted_at.is_(None)
+    return or_(there, in_trash(asset)) if trashed else there
 
 
 def _rows() -> Select[Any]:

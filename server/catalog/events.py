@@ -67,13 +67,22 @@ def clip_changed(conn: Connection, clip_id: str) -> None:
 
 
 def asset_changed(conn: Connection, asset_id: str) -> None:
-    """An asset is new, or other than it was."""
+    """An asset is new, or other than it was; one in the trash is gone, to who follows."""
     row = conn.execute(select(asset).where(asset.c.id == asset_id)).first()
     if row is not None:
-        data = {name: getattr(row, name) for name in _ASSET}
-        expires = data["source_expires_at"]
-        data["source_expires_at"] = expires.isoformat().replace("+00:00", "Z") if expires else None
-        _record(conn, row.user_id, "asset", data)
+        gone = {"id": asset_id, "deleted": True}
+        _record(conn, row.user_id, "asset", _asset(row) if row.deleted_at is None else gone)
+
+
+def assets_changed(conn: Connection, rows: Sequence[Row[Any]]) -> None:
+    """Assets, by their rows, are in sight again."""
+    if not rows:
+        return
+    now = datetime.now(UTC)
+    conn.execute(
+        insert(change_event),
+        [{"user_id": row.user_id, "noun": "asset", "data": _asset(row), "at": now} for row in rows],
+    )
 
 
 def assets_deleted(conn: Connection, gone: Sequence[tuple[str, str]]) -> None:
@@ -134,6 +143,13 @@ def forget_old(conn: Connection, now: datetime) -> None:
     conn.execute(
         delete(change_event).where(change_event.c.at < now - KEPT, change_event.c.id < newest)
     )
+
+
+def _asset(row: Row[Any]) -> dict[str, Any]:
+    data = {name: getattr(row, name) for name in _ASSET}
+    expires = data["source_expires_at"]
+    data["source_expires_at"] = expires.isoformat().replace("+00:00", "Z") if expires else None
+    return data
 
 
 def _named(row: Row[Any]) -> dict[str, Any]:

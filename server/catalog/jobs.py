@@ -73,6 +73,7 @@ def create_generate(
                 "input": dict(one.input),
                 "image_asset_id": one.image_asset_id,
                 "last_frame_asset_id": one.last_frame_asset_id,
+                "input_deleted": False,
                 "from_previous": one.from_previous,
                 "progress": 0.0,
                 "attempts": 0,
@@ -147,35 +148,6 @@ def active_downloads(
 def get(conn: Connection, job_id: str) -> Row[Any] | None:
     """A job's row."""
     return conn.execute(select(job).where(job.c.id == job_id)).first()
-
-
-def retry(conn: Connection, row: Row[Any]) -> bool:
-    """Set an ended job going again, only with what failed; whether there was anything.
-
-    A clip whose prediction has not ended badly goes on with it: nothing is paid twice.
-    """
-    again = [one for one in clips_of(conn, [row.id]) if one.status in ("failed", "canceled")]
-    for one in again:
-        asked = one.prediction_id is not None or one.submitting_at is not None
-        if one.prediction_ended or not asked:
-            start_over(conn, one)
-        else:
-            # What it asked for may still run, or be lost: that is looked for first.
-            status = "submitting" if one.prediction_id is None else "processing"
-            change_clip(conn, one.id, status=status, error_code=None, error_message=None)
-    if again or row.status == "failed":
-        change(
-            conn,
-            row.id,
-            status="queued",
-            cancel_requested=False,
-            error_code=None,
-            error_message=None,
-            ended_at=None,
-            dismissed_at=None,
-        )
-        return True
-    return False
 
 
 def add_note(conn: Connection, job_id: str, note: str) -> None:
@@ -316,6 +288,7 @@ def start_over(conn: Connection, row: Row[Any]) -> None:
         sent=None,
         prediction_id=None,
         prediction_ended=False,
+        asset_id=None,
         handles=None,
         submitting_at=None,
         nonce=None,

@@ -59,11 +59,21 @@ def storage_key(
         f"scenes/{scene_id}/{kind}" if scene_id else "output"
     )
     stem, dot, suffix = filename.rpartition(".")
-    name, number = filename, 1
-    while _taken(conn, f"{folder}/{name}", asset_id):
-        number += 1
-        name = f"{stem}-{number}{dot}{suffix}"
-    return f"{folder}/{name}", name
+
+    def name(number: int) -> str:
+        return filename if number == 1 else f"{stem}-{number}{dot}{suffix}"
+
+    # Doubling until one is free, then halving: thousands of equal names take a dozen looks each.
+    taken, free = 0, 1
+    while _taken(conn, f"{folder}/{name(free)}", asset_id):
+        taken, free = free, free * 2
+    while free - taken > 1:
+        middle = (taken + free) // 2
+        if _taken(conn, f"{folder}/{name(middle)}", asset_id):
+            taken = middle
+        else:
+            free = middle
+    return f"{folder}/{name(free)}", name(free)
 
 
 def _taken(conn: Connection, key: str, asset_id: str | None) -> bool:

@@ -1,5 +1,6 @@
 """Projects, and the scenes that a storyboard of one is made of."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
+    and_,
     delete,
     func,
     insert,
@@ -40,15 +42,23 @@ def create(
 def default_project(conn: Connection, user_id: str) -> str:
     """The id of the project that a user's things go to when nothing else is said."""
     query = select(project.c.id).where(project.c.user_id == user_id, project.c.is_default)
-    return str(conn.execute(query).scalar_one())
+    return str(conn.execute(query.where(project.c.deleted_at.is_(None))).scalar_one())
 
 
-def replace_default(conn: Connection, project_id: str, now: datetime) -> None:
-    """Before the default project goes: an empty one takes its place."""
-    row = get(conn, project_id)
-    if row is not None and row.is_default:
-        conn.execute(update(project).where(project.c.id == project_id).values(is_default=False))
-        fresh = create(conn, row.user_id, "Default", now=now, is_default=True)
+def replace_defaults(conn: Connection, ids: Sequence[str], now: datetime) -> None:
+    """Before default projects go, from the trash or not: empty ones take their places."""
+    which = and_(project.c.id.in_(ids), project.c.is_default)
+    owners = conn.execute(select(project.c.user_id).where(which)).scalars().all()
+    conn.execute(update(project).where(which).values(is_default=False))
+    for user_id in owners:
+        see_to_default(conn, user_id, now)
+
+
+def see_to_default(conn: Connection, user_id: str, now: datetime) -> None:
+    """Make an empty default project if a user has none in sight."""
+    query = select(project.c.id).where(project.c.user_id == user_id, project.c.is_default)
+    if conn.execute(query.where(project.c.deleted_at.is_(None))).first() is None:
+        fresh = create(conn, user_id, "Default", now=now, is_default=True)
         events.project_changed(conn, fresh)
 
 

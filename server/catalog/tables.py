@@ -29,6 +29,9 @@ access_generation = Table(
     Column("generation", BigInteger, nullable=False),
 )
 
+# One row, made with the database: restored ones have the same.
+installation = Table("installation", metadata, Column("id", String, primary_key=True))
+
 user = Table(
     "user",
     metadata,
@@ -233,6 +236,8 @@ clip = Table(
     Column("input", JSON(none_as_null=True), nullable=False),
     Column("image_asset_id", ForeignKey("asset.id", ondelete="SET NULL"), index=True),
     Column("last_frame_asset_id", ForeignKey("asset.id", ondelete="SET NULL"), index=True),
+    # One of the two was deleted for good, so that nothing says any more that there was one.
+    Column("input_deleted", Boolean, nullable=False),
     Column("from_previous", Boolean, nullable=False),
     # How many predictions were asked for.
     Column("attempts", Integer, nullable=False),

@@ -1,9 +1,22 @@
 """Resumable uploads: files that come in pieces, and for a while those that have arrived."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, case, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from server.blobs import rows as blob_rows
 from server.blobs.rows import blob
@@ -62,6 +75,17 @@ def list_unfinished(
     return pages.fetch(conn, query, upload, cursor=cursor, limit=limit)
 
 
+def coming(conn: Connection, user_id: str, *, but: str | None = None) -> tuple[int, int]:
+    """A user's unfinished uploads, how many and of how many bytes in the end; `but` for one."""
+    query = select(func.count(), func.coalesce(func.sum(upload.c.length), 0)).where(
+        upload.c.user_id == user_id, upload.c.asset_id.is_(None)
+    )
+    if but is not None:
+        query = query.where(upload.c.id != but)
+    count, size = conn.execute(query).one()
+    return int(count), int(size)
+
+
 def full(conn: Connection) -> list[str]:
     """Uploads whose last byte has come and that are no assets yet: a crash came in between."""
     query = (
@@ -94,16 +118,30 @@ def remove(conn: Connection, row: Row[Any]) -> None:
         blob_rows.discard(conn, row.blob_id)
 
 
+def remove_of(conn: Connection, user_ids: Sequence[str]) -> None:
+    """Forget all that these users are sending; who sends on is refused at the next piece."""
+    for row in conn.execute(select(upload).where(upload.c.user_id.in_(user_ids))).all():
+        remove(conn, row)
+
+
 def any_expired(conn: Connection, now: datetime) -> bool:
     """Whether there is something for `remove_expired` to do."""
-    query = select(upload.c.id).where(upload.c.expires_at <= now).limit(1)
-    return conn.execute(query).first() is not None
+    late = select(upload.c.id).where(upload.c.expires_at <= now).limit(1)
+    lost = select(blob.c.id).where(_abandoned(now)).limit(1)
+    return any(conn.execute(query).first() is not None for query in (late, lost))
 
 
 def remove_expired(conn: Connection, now: datetime) -> None:
-    """Forget what nobody went on with in time, and its bytes."""
+    """Forget what nobody went on with in time, and its bytes; also bytes without an upload."""
     for row in conn.execute(select(upload).where(upload.c.expires_at <= now)).all():
         remove(conn, row)
+    conn.execute(update(blob).where(_abandoned(now)).values(state="dead"))
+
+
+def _abandoned(now: datetime) -> ColumnElement[bool]:
+    """Blobs that were kept for an upload that is not there any more, until the time was over."""
+    wanted = select(upload.c.id).where(upload.c.blob_id == blob.c.id).exists()
+    return and_(blob.c.state == "open", blob.c.expires_at <= now, ~wanted)
 
 
 def _rows() -> Select[Any]:

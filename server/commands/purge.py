@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from server.catalog import jobs, projects
 from server.commands.options import as_json, data_dir, engine_of, user_named
-from server.commands.progress import size_of
+from server.commands.progress import count_of, size_of
 from server.commands.store import Store, opened
 from server.errors import NotFound, ReelbaseError
 from server.library import collect, removal, usage
@@ -60,16 +60,16 @@ def purge(
         chosen = _choose(conn, user, project)
     size = size_of(sum(row.bytes + row.trash_bytes for row in chosen))
     count = sum(row.assets + row.trash_assets for row in chosen)
-    question = f"Delete {len(chosen)} projects with {count} assets ({size}) for good?"
-    if not yes and not click.confirm(question, err=True):
+    what = f"{count_of(len(chosen), 'project')} with {count_of(count, 'asset')} ({size})"
+    if not yes and not click.confirm(f"Delete {what} for good?", err=True):
         ctx.exit(1)
     purged = asyncio.run(_run(settings, chosen))
     if as_json:
         click.echo(json.dumps(asdict(purged), indent=2))
     else:
         click.echo(
-            f"{purged.projects} projects, {purged.assets} assets, {size_of(purged.bytes)} deleted; "
-            f"{size_of(purged.freed_bytes)} freed."
+            f"{count_of(purged.projects, 'project')}, {count_of(purged.assets, 'asset')}, "
+            f"{size_of(purged.bytes)} deleted; {size_of(purged.freed_bytes)} freed."
         )
     for name in purged.waiting:
         click.echo(

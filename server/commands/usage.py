@@ -12,11 +12,12 @@ from server.blobs.volume import Volume
 from server.catalog import users
 from server.commands.options import as_json, data_dir, engine_of
 from server.commands.progress import size_of
-from server.db import layout
+from server.db import layout, reading_engine
 from server.library import usage as library
 from server.settings import Settings, load
 
 SUMS = ("assets", "bytes", "trash_assets", "trash_bytes")
+OF_USER = ("uploads", "upload_bytes", "max_assets", "max_bytes")
 
 
 @click.command("usage")
@@ -25,8 +26,9 @@ SUMS = ("assets", "bytes", "trash_assets", "trash_bytes")
 def usage(as_json: bool, data_dir: Path | None) -> None:
     """Say what fills the volume: by user, project and role, and what could be had back."""
     settings = load(data_dir=data_dir)
-    engine = engine_of(settings)
-    with engine.connect() as conn:
+    engine_of(settings).dispose()
+    # Sums take their time: nobody is to wait for the writer's place meanwhile.
+    with reading_engine(settings.database).connect() as conn:
         shown = _collect(conn, settings)
     if as_json:
         click.echo(json.dumps(shown, indent=2))
@@ -41,7 +43,7 @@ def _collect(conn: Connection, settings: Settings) -> dict[str, Any]:
     return {
         "users": [
             _sums(row, user_id=row.id, name=row.name)
-            | {"max_assets": row.max_assets, "max_bytes": row.max_bytes}
+            | {name: getattr(row, name) for name in OF_USER}
             for row in library.by_user(conn)
         ],
         "projects": [
@@ -87,6 +89,8 @@ def _table(title: str, lines: Iterable[tuple[str, dict[str, Any], str]]) -> None
         trash = row.get("trash_bytes", 0)
         told = f"{row['assets']:>8} assets {size_of(row['bytes']):>16}"
         told += f"  + {size_of(trash)} in the trash" if trash else ""
+        coming = row.get("upload_bytes", 0)
+        told += f"  + {size_of(coming)} being uploaded" if coming else ""
         click.echo(f"  {name:<40.40} {told}{more}")
     click.echo()
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from litestar import Request, Response, Router, get, patch, post, route
 from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET, Meta, Struct, UnsetType
 from sqlalchemy import Connection, Row
 
@@ -16,6 +16,7 @@ from server.errors import Conflict
 from server.http.auth import needs
 from server.http.bytes import serve, serve_trashed, who_asks
 from server.http.context import Services
+from server.http.documentation import TakesFile
 from server.http.present import Asset, List, Presenter
 from server.http.problems import documented
 from server.http.reach import Limit, check_expiry, own_row, place, whose
@@ -33,6 +34,8 @@ Role = Literal["upload", "clip", "combined", "download", "poster"]
 Kind = Literal["video", "audio", "image", "other"]
 StorageState = Literal["pending", "stored", "url_only", "unsaved", "expired", "failed"]
 Visibility = Literal["private", "public"]
+# Ids that a list may be asked for at once.
+LONGEST = 200
 
 
 class AssetChange(Struct, forbid_unknown_fields=True):
@@ -59,7 +62,8 @@ class Assets(List[Asset]):
     "/",
     guards=[needs("write")],
     request_max_body_size=None,
-    responses=documented(401, 413, 422, 507),
+    operation_class=TakesFile,
+    responses=documented(400, 413, 422, 507),
     summary="Upload a file",
     description=(
         "The file as the raw body (`?filename=`), or as the field `file` of a multipart form. "
@@ -78,12 +82,14 @@ async def upload(
     """Take a file in. With `expires_at` it is deleted then."""
     services.volume.check(request.content_length or 0)
     check_expiry(expires_at, services.clock())
-    length = request.content_length or 1
+    sent = Upload(request, limit=services.max_upload_bytes)
+    # Of a form only the file counts: what comes is counted as it comes.
+    length = 1 if sent.is_form else request.content_length or 1
     await services.database.read(usage.check_quota, principal.user_id, size=length)
     room = await services.database.read(usage.room, principal.user_id)
-    sent = Upload(request, limit=services.max_upload_bytes)
 
     def keep(conn: Connection, incoming: intake.Incoming) -> Row[Any]:
+        check_expiry(sent.expires_at, services.clock())
         usage.check_quota(conn, principal.user_id, size=incoming.sealed.size)
         project, scene = place(
             conn, principal.user_id, sent.fields.get("project_id"), sent.fields.get("scene_id")
@@ -97,7 +103,7 @@ async def upload(
             role="upload",
             filename=sent.filename,
             now=services.clock(),
-            expires_at=expires_at,
+            expires_at=sent.expires_at,
         )
         return own_row(conn, principal, asset_id)
 
@@ -108,7 +114,7 @@ async def upload(
     return Response(shown, headers={"Location": f"/api/v3/assets/{row.id}"})
 
 
-@get("/", guards=[needs("read")], responses=documented(401, 422), summary="List assets")
+@get("/", guards=[needs("read")], responses=documented(404), summary="List assets")
 async def list_assets(
     request: Request[Any, Any, State],
     services: NamedDependency[Services],
@@ -120,6 +126,9 @@ async def list_assets(
     storage_state: FromQuery[StorageState | None] = None,
     visibility: FromQuery[Visibility | None] = None,
     job_id: FromQuery[str | None] = None,
+    ids: Annotated[
+        str | None, QueryParameter(description="Only these, with commas between them.")
+    ] = None,
     q: FromQuery[str | None] = None,
     trashed: FromQuery[bool] = False,
     user_id: FromQuery[str | None] = None,
@@ -143,6 +152,7 @@ async def list_assets(
         assets.list_assets,
         user_id=whose(principal, user_id),
         filters={name: value for name, value in filters.items() if value is not None},
+        ids=None if ids is None else ids.split(",")[:LONGEST],
         q=q,
         trashed=trashed,
         cursor=cursor,
@@ -153,7 +163,7 @@ async def list_assets(
     return Assets(shown, listed.page.next_cursor, listed.matching, listed.everything)
 
 
-@get("/{asset_id:str}", guards=[needs("read")], responses=documented(401, 404), summary="An asset")
+@get("/{asset_id:str}", guards=[needs("read")], responses=documented(404), summary="An asset")
 async def show(
     request: Request[Any, Any, State],
     services: NamedDependency[Services],
@@ -168,7 +178,7 @@ async def show(
 @patch(
     "/{asset_id:str}",
     guards=[needs("write")],
-    responses=documented(401, 404, 422),
+    responses=documented(404),
     summary="Rename or move an asset, or change who may see it",
 )
 async def change(
@@ -209,7 +219,7 @@ async def change(
     "/{asset_id:str}/save",
     status_code=202,
     guards=[needs("write")],
-    responses=documented(401, 404, 409, 507),
+    responses=documented(404, 409, 507),
     summary="Try again to store a generated asset",
 )
 async def save(
@@ -248,7 +258,6 @@ async def save(
     "/{asset_id:str}/data",
     http_method=["GET", "HEAD"],
     opt={"token_auth": True},
-    responses=documented(401, 404, 409, 410, 412, 416),
     summary="The bytes of an asset",
 )
 async def data(
@@ -264,7 +273,9 @@ async def data(
     With `trashed`, its owner sees what is in the trash, too.
     """
     if trashed and token is None:
-        return await serve_trashed(request, services, asset_id)
+        who = who_asks(request, services)
+        found = await services.database.read(assets.named, asset_id, who, trashed=True)
+        return await serve_trashed(request, services, found)
     if await services.gate.served(asset_id) is not None:
         return await serve(request, services, asset_id, fixed=True)
     # An id of a former installation, perhaps: those can come to mean something else.

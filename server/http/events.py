@@ -21,7 +21,6 @@ from server.catalog.keys import Principal
 from server.errors import Unauthorized
 from server.http.auth import find_principal, needs
 from server.http.context import Services
-from server.http.problems import documented
 
 PING = 15.0
 # Seconds after which a client tries again, in milliseconds as the format wants it.
@@ -33,7 +32,6 @@ BATCH = 200
     "/",
     guards=[needs("read")],
     opt={"stream": True},
-    responses=documented(401),
     media_type="text/event-stream",
     summary="Follow every change",
 )
@@ -42,9 +40,12 @@ async def follow(
     services: NamedDependency[Services],
     principal: NamedDependency[Principal],
 ) -> ServerSentEvent:
-    """`job`, `clip` and `asset` events with the state after the change; a ping every 15 s."""
+    """`job`, `clip`, `asset`, `project` and `scene` events, each with the state after the change.
+
+    What is gone, or in the trash, has `deleted: true`. A ping comes every 15 s.
+    """
     told = request.headers.get("last-event-id", "")
-    last = int(told) if told.isascii() and told.isdigit() else None
+    last = int(told) if told.isascii() and told.isdigit() and len(told) < 20 else None
     return ServerSentEvent(
         _stream(request, services, principal, last),
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from litestar import Request, Response, Router, delete, get, post
 from litestar.datastructures import Cookie, State
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct, field
 from sqlalchemy import Connection, Row
@@ -124,7 +125,11 @@ async def sign_in(
     return Response(await _session(services, principal), cookies=[cookie])
 
 
-@get("/session", responses=documented(401), summary="Who is signed in")
+@get(
+    "/session",
+    responses={204: ResponseSpec(None, description="Nobody"), **documented(401)},
+    summary="Who is signed in",
+)
 async def who(
     request: Request[Any, Any, State], services: NamedDependency[Services]
 ) -> Response[Session | None]:
@@ -151,7 +156,7 @@ async def sign_out(
     return response
 
 
-@post("/keys", guards=[needs("write")], responses=documented(401, 403, 422), summary="Make a key")
+@post("/keys", guards=[needs("write")], responses=documented(404), summary="Make a key")
 async def make_key(
     services: NamedDependency[Services],
     principal: NamedDependency[Principal],
@@ -190,7 +195,7 @@ async def make_key(
     return MadeKey(**_shown(row), key=key)
 
 
-@get("/keys", guards=[needs("read")], responses=documented(401), summary="List keys")
+@get("/keys", guards=[needs("read")], summary="List keys")
 async def list_keys(
     services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> List[Key]:
@@ -202,7 +207,7 @@ async def list_keys(
 @delete(
     "/keys/{key_id:str}",
     guards=[needs("write")],
-    responses=documented(401, 404),
+    responses=documented(404),
     summary="Revoke a key",
 )
 async def revoke_key(
@@ -224,7 +229,6 @@ async def revoke_key(
 @get(
     "/webhook-secret",
     guards=[needs("write")],
-    responses=documented(401),
     summary="What signs messages to one's webhooks",
 )
 async def webhook_secret(

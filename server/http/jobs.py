@@ -22,7 +22,7 @@ from server.http.job_requests import JobRequest, check_clip, check_limits
 from server.http.present import Job, List, Presenter, load_jobs
 from server.http.problems import documented
 from server.http.reach import Limit, place, whose
-from server.library import downloads, usage
+from server.library import downloads, retries, usage
 
 Status = Literal["queued", "processing", "storing", "completed", "failed", "canceled"]
 
@@ -61,7 +61,7 @@ IdempotencyKey = Annotated[
     "/",
     status_code=202,
     guards=[needs("generate")],
-    responses=documented(401, 403, 404, 409, 422, 507),
+    responses=documented(409, 429, 507),
     summary="Generate a video",
 )
 async def create(
@@ -92,6 +92,11 @@ async def create(
             if first is not None and first.request_hash != body:
                 raise Conflict(
                     "This Idempotency-Key was used with another body.", code="idempotency_conflict"
+                )
+            if first is not None and jobs.in_sight(conn, first.id) is None:
+                raise Conflict(
+                    "The job that this Idempotency-Key has made is in the trash, with its project.",
+                    code="in_trash",
                 )
             if first is not None:
                 return str(first.id)
@@ -134,7 +139,7 @@ async def create(
     return Response(job, status_code=202, headers={"Location": f"/api/v3/jobs/{job_id}"})
 
 
-@get("/", guards=[needs("read")], responses=documented(401, 422), summary="List jobs")
+@get("/", guards=[needs("read")], responses=documented(404), summary="List jobs")
 async def list_jobs(
     request: Request[Any, Any, State],
     services: NamedDependency[Services],
@@ -174,7 +179,7 @@ async def list_jobs(
     return List([presenter.job(*one) for one in found], following)
 
 
-@get("/{job_id:str}", guards=[needs("read")], responses=documented(401, 404), summary="A job")
+@get("/{job_id:str}", guards=[needs("read")], responses=documented(404), summary="A job")
 async def show(
     request: Request[Any, Any, State],
     services: NamedDependency[Services],
@@ -195,7 +200,7 @@ async def show(
     "/{job_id:str}/cancel",
     status_code=202,
     guards=[needs("generate", "write")],
-    responses=documented(401, 403, 404, 409),
+    responses=documented(404, 409),
     summary="Cancel a job",
 )
 async def cancel(
@@ -221,7 +226,7 @@ async def cancel(
     "/{job_id:str}/retry",
     status_code=202,
     guards=[needs("generate", "write")],
-    responses=documented(401, 403, 404, 409),
+    responses=documented(404, 409, 429, 507),
     summary="Try again what failed",
 )
 async def retry(
@@ -237,14 +242,16 @@ async def retry(
         row = _to_act_on(conn, principal, job_id)
         if row.status not in jobs.ENDED:
             raise Conflict("The job has not ended yet.", code="job_active")
+        retries.check_place(conn, row)
         if row.kind == "download":
-            usage.check_quota(conn, row.user_id)
+            fresh = downloads.of_job(conn, row.id) is None
+            usage.check_quota(conn, row.user_id, assets=int(fresh))
             if downloads.again(conn, row, services.clock()):
                 return
-        again = sum(clip.status in ("failed", "canceled") for clip in jobs.clips_of(conn, [row.id]))
+        again = len(retries.to_retry(conn, row))
         check_limits(conn, services, row.user_id, again)
         usage.check_quota(conn, row.user_id, assets=again)
-        if not jobs.retry(conn, row):
+        if not retries.retry(conn, row):
             raise Conflict("Nothing of this job has failed.", code="nothing_to_retry")
 
     await services.database.write(apply)
@@ -256,7 +263,7 @@ async def retry(
     "/{job_id:str}/dismiss",
     status_code=200,
     guards=[needs("generate", "write")],
-    responses=documented(401, 403, 404, 409),
+    responses=documented(404, 409),
     summary="See no more of a job",
 )
 async def dismiss(
@@ -293,7 +300,7 @@ class Delivery(Struct, kw_only=True):
 @get(
     "/{job_id:str}/deliveries",
     guards=[needs("read")],
-    responses=documented(401, 404),
+    responses=documented(404),
     summary="What was told to the job's webhook",
 )
 async def list_deliveries(

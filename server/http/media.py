@@ -68,7 +68,7 @@ class Store(Struct):
     ["/store"],
     status_code=202,
     guards=[needs("write")],
-    responses=documented(401, 403, 422, 507),
+    responses=documented(507),
     summary="Store what a URL shows",
     description=(
         "Answers at once; the job tells how it goes on. The same URL for the same place, while "

@@ -24,7 +24,9 @@ Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Status = Annotated[
     str, Meta(min_length=1, max_length=40, description="Any word of yours: draft, ready, …")
 ]
-Position = Annotated[int, Meta(ge=0, description="From 0; the other scenes make room.")]
+Position = Annotated[
+    int, Meta(ge=0, le=1_000_000, description="From 0; the other scenes make room.")
+]
 
 
 class Project(Struct, kw_only=True):
@@ -113,7 +115,7 @@ def own_scene(
     return row
 
 
-@post("/", guards=[needs("write")], responses=documented(401, 422), summary="Make a project")
+@post("/", guards=[needs("write")], summary="Make a project")
 async def make_project(
     services: NamedDependency[Services],
     principal: NamedDependency[Principal],
@@ -130,7 +132,7 @@ async def make_project(
     return Response(_project(row), headers={"Location": f"/api/v3/projects/{row.id}"})
 
 
-@get("/", guards=[needs("read")], responses=documented(401, 404), summary="List projects")
+@get("/", guards=[needs("read")], responses=documented(404), summary="List projects")
 async def list_projects(
     services: NamedDependency[Services],
     principal: NamedDependency[Principal],
@@ -144,9 +146,7 @@ async def list_projects(
     return List([_project(row) for row in rows])
 
 
-@get(
-    "/{project_id:str}", guards=[needs("read")], responses=documented(401, 404), summary="A project"
-)
+@get("/{project_id:str}", guards=[needs("read")], responses=documented(404), summary="A project")
 async def show_project(
     services: NamedDependency[Services],
     principal: NamedDependency[Principal],
@@ -159,7 +159,7 @@ async def show_project(
 @patch(
     "/{project_id:str}",
     guards=[needs("write")],
-    responses=documented(401, 404, 422),
+    responses=documented(404),
     summary="Rename a project",
 )
 async def rename_project(
@@ -182,7 +182,7 @@ async def rename_project(
     "/{project_id:str}",
     status_code=200,
     guards=[needs("write")],
-    responses=documented(401, 404),
+    responses=documented(404),
     summary="Delete a project",
 )
 async def delete_project(
@@ -206,7 +206,7 @@ async def delete_project(
     "/{project_id:str}/restore",
     status_code=200,
     guards=[needs("write")],
-    responses=documented(401, 404),
+    responses=documented(404, 409),
     summary="Bring a project back from the trash",
 )
 async def restore_project(
@@ -226,7 +226,7 @@ async def restore_project(
 @post(
     "/{project_id:str}/scenes",
     guards=[needs("write")],
-    responses=documented(401, 404, 422),
+    responses=documented(404),
     summary="Make a scene",
 )
 async def make_scene(
@@ -239,13 +239,13 @@ async def make_scene(
     """A new scene, at the storyboard's end if no position is given."""
 
     def apply(conn: Connection) -> list[_Scene]:
-        own_project(conn, principal, project_id)
+        project = own_project(conn, principal, project_id)
         scene_id = projects.create_scene(
             conn, project_id, data.name, status=data.status, now=services.clock()
         )
         if isinstance(data.position, int):
             projects.place_scene(conn, project_id, scene_id, data.position)
-        _set_assets(conn, principal, scene_id, data)
+        _set_assets(conn, project.user_id, scene_id, data)
         return _load(conn, [own_scene(conn, principal, project_id, scene_id)])
 
     scene = _scenes(request, services, await services.database.write(apply))[0]
@@ -256,7 +256,7 @@ async def make_scene(
 @get(
     "/{project_id:str}/scenes",
     guards=[needs("read")],
-    responses=documented(401, 404),
+    responses=documented(404),
     summary="The storyboard of a project",
 )
 async def list_scenes(
@@ -278,7 +278,7 @@ async def list_scenes(
 @get(
     "/{project_id:str}/scenes/{scene_id:str}",
     guards=[needs("read")],
-    responses=documented(401, 404),
+    responses=documented(404),
     summary="A scene",
 )
 async def show_scene(
@@ -295,7 +295,7 @@ async def show_scene(
 @patch(
     "/{project_id:str}/scenes/{scene_id:str}",
     guards=[needs("write")],
-    responses=documented(401, 404, 422),
+    responses=documented(404),
     summary="Change or move a scene",
 )
 async def change_scene(
@@ -309,10 +309,10 @@ async def change_scene(
     """Its name, its place, its status, what it shows and sounds like."""
 
     def apply(conn: Connection) -> None:
-        own_scene(conn, principal, project_id, scene_id)
+        scene = own_scene(conn, principal, project_id, scene_id)
         if isinstance(data.position, int):
             projects.place_scene(conn, project_id, scene_id, data.position)
-        _set_assets(conn, principal, scene_id, data)
+        _set_assets(conn, scene.user_id, scene_id, data)
         values = {name: getattr(data, name) for name in ("name", "status")}
         projects.change_scene(
             conn,
@@ -328,7 +328,7 @@ async def change_scene(
     "/{project_id:str}/scenes/{scene_id:str}",
     status_code=200,
     guards=[needs("write")],
-    responses=documented(401, 404),
+    responses=documented(404),
     summary="Delete a scene",
 )
 async def delete_scene(
@@ -350,7 +350,7 @@ async def delete_scene(
     "/{project_id:str}/scenes/{scene_id:str}/restore",
     status_code=200,
     guards=[needs("write")],
-    responses=documented(401, 404),
+    responses=documented(404, 409),
     summary="Bring a scene back from the trash",
 )
 async def restore_scene(
@@ -380,18 +380,19 @@ def _load(conn: Connection, rows: list[Row[Any]]) -> list[_Scene]:
     return [(row, find(row.media_asset_id), find(row.audio_asset_id)) for row in rows]
 
 
-def _set_assets(
-    conn: Connection, principal: Principal, scene_id: str, data: NewScene | SceneChange
-) -> None:
-    """What the scene shows and sounds like. Raises Invalid, by field."""
+def _set_assets(conn: Connection, owner: str, scene_id: str, data: NewScene | SceneChange) -> None:
+    """What the scene shows and sounds like: assets of its owner's, also when an admin says which.
+
+    Raises Invalid, by field.
+    """
     for slot, kinds in ((projects.MEDIA, ("video", "image")), (projects.AUDIO, ("audio", "video"))):
         field = f"{slot}_asset_id"
         asset_id = getattr(data, field)
         if asset_id is UNSET:
             continue
         row = None if asset_id is None else assets.get(conn, asset_id)
-        if asset_id is not None and (row is None or not owns(principal, row.user_id)):
-            message = "names no asset of yours"
+        if asset_id is not None and (row is None or row.user_id != owner):
+            message = "names no asset of the project's owner"
             raise Invalid(f"{field} {message}.", fields=[{"field": field, "message": message}])
         if row is not None and row.kind not in kinds:
             message = f"must be {' or '.join(kinds)}, not {row.kind}"

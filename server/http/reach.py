@@ -18,7 +18,7 @@ def own_row(
     conn: Connection, principal: Principal, asset_id: str, *, trashed: bool = False
 ) -> Row[Any]:
     """An asset's row if the principal may manage it, by its id or an old one; else NotFound."""
-    asset_id = assets.named(conn, asset_id, asker(principal))
+    asset_id = assets.named(conn, asset_id, asker(principal), trashed=trashed)
     row = assets.get(conn, asset_id, trashed=trashed)
     if row is None or not owns(principal, row.user_id):
         raise NotFound("There is no such asset.")

@@ -13,7 +13,6 @@ from server.catalog.keys import Principal
 from server.http.auth import needs
 from server.http.context import Services
 from server.http.present import List
-from server.http.problems import documented
 
 
 class Model(Struct, kw_only=True):
@@ -42,9 +41,9 @@ class Spent(Struct):
 
 
 class ProjectSpent(Spent):
-    """The same for one project."""
+    """The same for one project; `project_id` is null for those that are gone."""
 
-    project_id: str
+    project_id: str | None
 
 
 class Spending(Struct):
@@ -57,7 +56,7 @@ class Spending(Struct):
     active_limit: int
 
 
-@get("/models", guards=[needs("read")], responses=documented(401), summary="What can be generated")
+@get("/models", guards=[needs("read")], summary="What can be generated")
 async def list_models(services: NamedDependency[Services]) -> List[Model]:
     """The known models of the providers that are set up, those of the default one first."""
     ordered = sorted(services.providers, key=lambda name: name != services.default_provider)
@@ -79,7 +78,7 @@ async def list_models(services: NamedDependency[Services]) -> List[Model]:
     )
 
 
-@get("/spending", guards=[needs("read")], responses=documented(401), summary="What was spent")
+@get("/spending", guards=[needs("read")], summary="What was spent")
 async def spending(
     services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> Spending:

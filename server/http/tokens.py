@@ -68,7 +68,7 @@ class Token(Struct, kw_only=True):
 @post(
     "/{asset_id:str}/tokens",
     guards=[needs("write")],
-    responses=documented(401, 404, 422),
+    responses=documented(404),
     summary="Make a link to one asset",
 )
 async def issue(
@@ -80,26 +80,27 @@ async def issue(
 ) -> IssuedToken:
     """A URL through which anybody can fetch this asset until it expires or is revoked."""
 
-    def apply(conn: Connection) -> tuple[str, datetime]:
-        own_row(conn, principal, asset_id)
-        return tokens.issue(
+    def apply(conn: Connection) -> tuple[str, str, datetime]:
+        row = own_row(conn, principal, asset_id)
+        token_id, expires_at = tokens.issue(
             conn,
-            asset_id,
+            row.id,
             purpose=data.purpose,
             lifetime=timedelta(seconds=data.expires_in),
             now=services.clock(),
         )
+        return row.id, token_id, expires_at
 
-    token_id, expires_at = await services.database.write(apply)
-    token = services.tokens.issued(asset_id, token_id, data.purpose, expires_at)
-    url = Presenter(request, services).token_url(asset_id, token)
+    found, token_id, expires_at = await services.database.write(apply)
+    token = services.tokens.issued(found, token_id, data.purpose, expires_at)
+    url = Presenter(request, services).token_url(found, token)
     return IssuedToken(token_id, token, url, data.purpose, expires_at)
 
 
 @get(
     "/{asset_id:str}/tokens",
     guards=[needs("read")],
-    responses=documented(401, 404),
+    responses=documented(404),
     summary="The links of an asset, and who used them",
 )
 async def list_tokens(
@@ -113,9 +114,9 @@ async def list_tokens(
     await services.access_log.flush()
 
     def find(conn: Connection) -> tuple[pages.Page, list[Any]]:
-        own_row(conn, principal, asset_id)
-        page = tokens.list_tokens(conn, asset_id, cursor=cursor, limit=limit)
-        return page, tokens.accesses(conn, asset_id)
+        row = own_row(conn, principal, asset_id)
+        page = tokens.list_tokens(conn, row.id, cursor=cursor, limit=limit)
+        return page, tokens.accesses(conn, row.id)
 
     page, accesses = await services.database.read(find)
     return List(
@@ -139,7 +140,7 @@ async def list_tokens(
 @get(
     "/{asset_id:str}/accesses",
     guards=[needs("read")],
-    responses=documented(401, 404),
+    responses=documented(404),
     summary="Who came with a token",
 )
 async def list_accesses(
@@ -151,8 +152,7 @@ async def list_accesses(
     await services.access_log.flush()
 
     def find(conn: Connection) -> list[Any]:
-        own_row(conn, principal, asset_id)
-        return tokens.accesses(conn, asset_id)
+        return tokens.accesses(conn, own_row(conn, principal, asset_id).id)
 
     return List([_access(row) for row in await services.database.read(find)])
 
@@ -160,7 +160,7 @@ async def list_accesses(
 @delete(
     "/{asset_id:str}/tokens/{token_id:str}",
     guards=[needs("write")],
-    responses=documented(401, 404),
+    responses=documented(404),
     summary="Revoke one link",
 )
 async def revoke(
@@ -172,8 +172,8 @@ async def revoke(
     """The link is worth nothing from the next request on."""
 
     def apply(conn: Connection) -> None:
-        own_row(conn, principal, asset_id)
-        if not tokens.revoke(conn, asset_id, token_id, services.clock()):
+        row = own_row(conn, principal, asset_id)
+        if not tokens.revoke(conn, row.id, token_id, services.clock()):
             raise NotFound("This asset has no such token.")
 
     await services.database.write(apply)
@@ -182,7 +182,7 @@ async def revoke(
 @delete(
     "/{asset_id:str}/tokens",
     guards=[needs("write")],
-    responses=documented(401, 404),
+    responses=documented(404),
     summary="Revoke every link, ready URLs too",
 )
 async def revoke_all(
@@ -194,8 +194,8 @@ async def revoke_all(
 
     def apply(conn: Connection) -> None:
         row = own_row(conn, principal, asset_id)
-        tokens.revoke_of_asset(conn, asset_id, services.clock())
-        assets.change(conn, asset_id, token_epoch=row.token_epoch + 1)
+        tokens.revoke_of_asset(conn, row.id, services.clock())
+        assets.change(conn, row.id, token_epoch=row.token_epoch + 1)
 
     await services.database.write(apply)
 

@@ -60,6 +60,8 @@ async def remove(services: Services, noun: removal.Noun, own: Own, *, permanent:
 
     gone = await services.database.write(apply)
     services.wake(None)
+    for job_id in gone.canceled:
+        services.wake(job_id)
     return Moved(gone.assets, gone.bytes)
 
 
@@ -78,7 +80,7 @@ async def restore(services: Services, noun: removal.Noun, own: Own) -> Moved:
     "/{asset_id:str}",
     guards=[needs("write")],
     status_code=200,
-    responses=documented(401, 404),
+    responses=documented(404),
     summary="Delete an asset",
 )
 async def delete_asset(
@@ -99,7 +101,7 @@ async def delete_asset(
     "/{asset_id:str}/restore",
     status_code=200,
     guards=[needs("write")],
-    responses=documented(401, 404),
+    responses=documented(404, 409),
     summary="Bring an asset back from the trash",
 )
 async def restore_asset(
@@ -122,7 +124,7 @@ async def restore_asset(
     "/delete",
     status_code=200,
     guards=[needs("write")],
-    responses=documented(401, 404, 422),
+    responses=documented(404),
     summary="Delete several assets",
 )
 async def delete_several(
@@ -139,7 +141,7 @@ async def delete_several(
     "/restore",
     status_code=200,
     guards=[needs("write")],
-    responses=documented(401, 404, 422),
+    responses=documented(404, 409),
     summary="Bring several assets back from the trash",
 )
 async def restore_several(
@@ -155,7 +157,7 @@ async def restore_several(
     "/move",
     status_code=200,
     guards=[needs("write")],
-    responses=documented(401, 404, 422),
+    responses=documented(404),
     summary="File several assets elsewhere",
 )
 async def move_several(
@@ -166,7 +168,8 @@ async def move_several(
     """All of them or, if one is not there, none. Their old keys go on meaning them."""
 
     def apply(conn: Connection) -> Moved:
-        rows = [own_row(conn, principal, one) for one in data.ids]
+        found = [own_row(conn, principal, one) for one in data.ids]
+        rows = {row.id: row for row in found}.values()
         for row in rows:
             project, scene = place(conn, row.user_id, data.project_id, data.scene_id)
             assets.move(
@@ -186,7 +189,6 @@ async def move_several(
     "/trash",
     status_code=200,
     guards=[needs("write")],
-    responses=documented(401),
     summary="Empty the trash",
 )
 async def empty(
@@ -206,7 +208,6 @@ async def empty(
     "/drafts",
     status_code=200,
     guards=[needs("write")],
-    responses=documented(401),
     summary="Delete what was never finished",
 )
 async def sweep_drafts(
@@ -224,7 +225,8 @@ async def sweep_drafts(
 
 def _own(principal: Principal, ids: list[str], *, trashed: bool) -> Own:
     def own(conn: Connection) -> list[str]:
-        return [own_row(conn, principal, one, trashed=trashed).id for one in ids]
+        found = [own_row(conn, principal, one, trashed=trashed).id for one in ids]
+        return list(dict.fromkeys(found))
 
     return own
 

@@ -20,6 +20,7 @@ from server.catalog.keys import Principal
 from server.errors import BadRequest, NotFound, ReelbaseError, TooLarge
 from server.http.auth import needs, owns
 from server.http.context import Services
+from server.http.documentation import TakesPiece
 from server.http.present import List
 from server.http.problems import documented
 from server.http.reach import Limit, place
@@ -102,7 +103,8 @@ def options(services: NamedDependency[Services]) -> Response[None]:
     status_code=201,
     guards=[needs("write"), speaks_tus],
     request_max_body_size=None,
-    responses=documented(400, 401, 412, 413, 415, 422, 460, 507),
+    operation_class=TakesPiece,
+    responses=documented(400, 412, 413, 415, 422, 460, 507),
     summary="Begin a resumable upload",
 )
 async def create(
@@ -154,7 +156,6 @@ async def create(
 @get(
     "/",
     guards=[needs("read", "write")],
-    responses=documented(401, 422),
     summary="List unfinished uploads",
 )
 async def list_uploads(
@@ -177,7 +178,7 @@ async def list_uploads(
 @get(
     "/{upload_id:str}",
     guards=[needs("read", "write")],
-    responses=documented(401, 404),
+    responses=documented(404),
     summary="An upload",
 )
 async def show(
@@ -193,7 +194,7 @@ async def show(
 @head(
     "/{upload_id:str}",
     guards=[needs("write"), speaks_tus],
-    responses=documented(401, 404, 410, 412, 423),
+    responses=documented(404, 410, 412, 423),
     summary="How far an upload is",
 )
 async def resume(
@@ -216,7 +217,8 @@ async def resume(
     status_code=204,
     guards=[needs("write"), speaks_tus],
     request_max_body_size=None,
-    responses=documented(400, 401, 404, 408, 409, 410, 412, 413, 415, 423, 460, 507),
+    operation_class=TakesPiece,
+    responses=documented(400, 404, 408, 409, 410, 412, 413, 415, 423, 460, 507),
     summary="Send bytes of an upload",
 )
 async def append(
@@ -241,7 +243,7 @@ async def append(
     "/{upload_id:str}",
     status_code=204,
     guards=[needs("write"), speaks_tus],
-    responses=documented(401, 404, 412),
+    responses=documented(404, 412),
     summary="End an upload",
 )
 async def terminate(

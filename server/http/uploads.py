@@ -5,16 +5,20 @@ straight into a blob.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import datetime
 from email.message import Message
 from typing import Any
 from urllib.parse import unquote
 
+import msgspec
 from litestar import Request
 from litestar.datastructures import State
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from server.errors import BadRequest, Invalid, TooLarge
 
+# What a form or the query may say of the file, besides its name.
+_FIELDS = ("project_id", "scene_id", "expires_at")
 # What stands beside the file in a form (field names, a project's id).
 FIELD_LIMIT = 64 * 1024
 
@@ -37,19 +41,37 @@ class Upload:
         self._limit = limit
         self.filename = request.query_params.get("filename") or ""
         self.fields: dict[str, str] = {
-            name: request.query_params[name]
-            for name in ("project_id", "scene_id")
-            if name in request.query_params
+            name: request.query_params[name] for name in _FIELDS if name in request.query_params
         }
         kind, options = request.content_type
         self._boundary = options.get("boundary") if kind == "multipart/form-data" else None
         if kind == "multipart/form-data" and not self._boundary:
             raise BadRequest("The multipart body has no boundary in its Content-Type.")
         length = request.content_length
-        if length is not None and length > limit:
+        # What is around the file in a form is not the file's.
+        around = 2 * FIELD_LIMIT if self.is_form else 0
+        if length is not None and length > limit + around:
             raise self._too_large()
         if not self.filename and self._boundary is None:
             self.filename = _disposition_name(request) or "upload"
+
+    @property
+    def is_form(self) -> bool:
+        """Whether more than the file comes: how large that is, is not known beforehand."""
+        return self._boundary is not None
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the file is to be deleted; known when `fields` are. Raises Invalid."""
+        if not (text := self.fields.get("expires_at")):
+            return None
+        try:
+            return msgspec.convert(text, datetime, strict=False)
+        except msgspec.ValidationError:
+            raise Invalid(
+                "expires_at must be a moment, such as 2030-01-31T12:00:00Z.",
+                fields=[{"field": "expires_at", "message": "is not a moment"}],
+            ) from None
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The bytes of the file. Raises UploadBroken, TooLarge and Invalid."""
@@ -85,7 +107,7 @@ class Upload:
                                 if len(text) > FIELD_LIMIT:
                                     raise BadRequest("The form's fields are too long.")
                         elif segment is not None:
-                            if not here and segment.name in ("project_id", "scene_id", "filename"):
+                            if not here and segment.name in ("filename", *_FIELDS):
                                 self._field(segment.name, text.decode(errors="replace"))
                             text.clear()
                             segment, here = None, False

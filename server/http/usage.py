@@ -12,7 +12,6 @@ from server.catalog.keys import Principal
 from server.db import Layout, layout
 from server.http.auth import needs
 from server.http.context import Services
-from server.http.problems import documented
 from server.library import usage
 
 
@@ -26,10 +25,15 @@ class Used(Struct, kw_only=True):
 
 
 class UserUsed(Used, kw_only=True):
-    """The same of a user; a quota that is null is none. The trash counts towards it."""
+    """The same of a user; a quota that is null is none. The trash counts towards it.
+
+    So do `uploads` that are not finished, by the bytes that they will have.
+    """
 
     user_id: str
     name: str
+    uploads: int
+    upload_bytes: int
     max_assets: int | None
     max_bytes: int | None
 
@@ -83,7 +87,7 @@ class Usage(Struct):
     system: SystemUsed | None
 
 
-@get("/usage", guards=[needs("read")], responses=documented(401), summary="What fills the volume")
+@get("/usage", guards=[needs("read")], summary="What fills the volume")
 async def show_usage(
     services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> Usage:
@@ -93,9 +97,8 @@ async def show_usage(
         row = users.get(conn, principal.user_id)
         assert row is not None
         me = usage.of_user(conn, principal.user_id)
-        quota = {"max_assets": row.max_assets, "max_bytes": row.max_bytes}
         return Usage(
-            UserUsed(user_id=row.id, name=row.name, **quota, **_sums(me)),
+            _user(row, me),
             [
                 ProjectUsed(project_id=one.id, name=one.name, **_sums(one))
                 for one in usage.by_project(conn, principal.user_id)
@@ -116,16 +119,7 @@ async def show_usage(
 
 async def _system(services: Services) -> SystemUsed:
     def find(conn: Connection) -> tuple[list[UserUsed], usage.Store, Layout]:
-        everybody = [
-            UserUsed(
-                user_id=row.id,
-                name=row.name,
-                max_assets=row.max_assets,
-                max_bytes=row.max_bytes,
-                **_sums(row),
-            )
-            for row in usage.by_user(conn)
-        ]
+        everybody = [_user(row, row) for row in usage.by_user(conn)]
         return everybody, usage.of_store(conn), layout(conn)
 
     everybody, store, file = await services.database.read(find)
@@ -143,6 +137,18 @@ def _volume(services: Services) -> VolumeSpace:
     space = services.volume.space()
     return VolumeSpace(
         space.total, space.free, services.volume.min_free, services.volume.has_room()
+    )
+
+
+def _user(row: Any, held: Any) -> UserUsed:
+    return UserUsed(
+        user_id=row.id,
+        name=row.name,
+        uploads=int(held.uploads),
+        upload_bytes=int(held.upload_bytes),
+        max_assets=row.max_assets,
+        max_bytes=row.max_bytes,
+        **_sums(held),
     )
 
 

@@ -20,7 +20,8 @@ from server.http.trash import Moved, Permanent, remove, restore
 from server.library import usage
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Quota = Annotated[int, Meta(ge=0)]
+# What JSON's numbers hold exactly.
+Quota = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class NewUser(Struct, forbid_unknown_fields=True):
@@ -78,7 +79,7 @@ def _managed(
     return own_user(conn, principal, user_id, trashed=trashed)
 
 
-@post("/", guards=[needs("admin")], responses=documented(401, 403), summary="Make a user")
+@post("/", guards=[needs("admin")], summary="Make a user")
 async def make_user(services: NamedDependency[Services], data: JSONBody[NewUser]) -> User:
     """A new user with a default project, and no key yet."""
 
@@ -90,7 +91,7 @@ async def make_user(services: NamedDependency[Services], data: JSONBody[NewUser]
     return await services.database.write(apply)
 
 
-@get("/", guards=[needs("admin")], responses=documented(401, 403), summary="List users")
+@get("/", guards=[needs("admin")], summary="List users")
 async def list_users(
     services: NamedDependency[Services], trashed: FromQuery[bool] = False
 ) -> List[User]:
@@ -102,7 +103,7 @@ async def list_users(
     return List(await services.database.read(find))
 
 
-@get("/{user_id:str}", guards=[needs("read")], responses=documented(401, 404), summary="A user")
+@get("/{user_id:str}", guards=[needs("read")], responses=documented(404), summary="A user")
 async def show_user(
     services: NamedDependency[Services],
     principal: NamedDependency[Principal],
@@ -119,7 +120,7 @@ async def show_user(
 @patch(
     "/{user_id:str}",
     guards=[needs("write")],
-    responses=documented(401, 404, 409, 422),
+    responses=documented(404, 409),
     summary="Change a user",
 )
 async def change_user(
@@ -147,7 +148,7 @@ async def change_user(
     "/{user_id:str}",
     status_code=200,
     guards=[needs("write")],
-    responses=documented(401, 404, 409),
+    responses=documented(404, 409),
     summary="Delete a user",
 )
 async def delete_user(
@@ -171,7 +172,7 @@ async def delete_user(
     "/{user_id:str}/restore",
     status_code=200,
     guards=[needs("write")],
-    responses=documented(401, 404),
+    responses=documented(404, 409),
     summary="Bring a user back from the trash",
 )
 async def restore_user(

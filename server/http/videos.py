@@ -45,7 +45,6 @@ def _clip(conn: Connection, job_id: str, filename: str) -> str | None:
     "/{job_id:str}/combined",
     http_method=["GET", "HEAD"],
     opt={"token_auth": True},
-    responses=documented(401, 404, 409, 410, 412, 416),
     summary="The video that a job made",
 )
 async def combined(
@@ -64,7 +63,6 @@ async def combined(
     "/{job_id:str}/clips/{clip_filename:str}",
     http_method=["GET", "HEAD"],
     opt={"token_auth": True},
-    responses=documented(401, 404, 409, 410, 412, 416),
     summary="One clip of a job",
 )
 async def clip(
@@ -94,7 +92,6 @@ def _storage_key(request: Request[Any, Any, State]) -> str:
     "/{key:path}",
     http_method=["GET", "HEAD"],
     opt={"token_auth": True},
-    responses=documented(401, 404, 409, 410, 412, 416),
     summary="The bytes under a storage key",
 )
 async def by_key(
@@ -115,7 +112,7 @@ async def by_key(
     "/{key:path}",
     status_code=200,
     guards=[needs("write")],
-    responses=documented(401, 404),
+    responses=documented(404),
     summary="Delete what is under a storage key",
 )
 async def remove_by_key(
@@ -128,10 +125,12 @@ async def remove_by_key(
     """Into the trash, with its poster; links to it stop at once."""
 
     def own(conn: Connection) -> list[str]:
-        asset_id = assets.id_of_key(conn, _storage_key(request), asker(principal))
+        asset_id = assets.id_of_key(
+            conn, _storage_key(request), asker(principal), trashed=permanent
+        )
         if asset_id is None:
             raise NotFound("There is no such asset.")
-        return [own_row(conn, principal, asset_id).id]
+        return [own_row(conn, principal, asset_id, trashed=permanent).id]
 
     return await remove(services, "asset", own, permanent=permanent)
 

@@ -33,7 +33,7 @@ LIMIT = 8 * 1024 * 1024
     "/{provider:str}",
     status_code=200,
     request_max_body_size=LIMIT,
-    responses=documented(401, 404, 503),
+    responses=documented(400, 401, 404, 413, 503),
     summary="A provider tells of a prediction",
 )
 async def receive(

@@ -19,6 +19,8 @@ PURPOSE = "provider"
 
 async def build(work: Work, job: Row[Any], clip: Row[Any]) -> dict[str, Any]:
     """The input of one clip's prediction. Raises Invalid (`no_public_url`, `asset_missing`)."""
+    if clip.input_deleted:
+        raise Invalid("An asset that this clip needs was deleted.", code="asset_missing")
     wanted = references(clip.input)
     wanted |= {one for one in (clip.image_asset_id, clip.last_frame_asset_id) if one}
     # Each submission has tokens of its own: they tell its prediction from an earlier one's.

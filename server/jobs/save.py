@@ -55,7 +55,7 @@ async def save(work: Work, asset_id: str, *, quiet: float = 0.0, report: Report)
     give_up = asyncio_time() + quiet
     wait = 0.5
     while True:
-        row = await work.database.read(assets.get, asset_id)
+        row = await work.database.read(assets.get, asset_id, trashed=True)
         if row is None:
             return False
         if row.storage_state == "stored":
@@ -114,7 +114,7 @@ async def _open(
 
 
 def _attach(conn: Connection, now: datetime, asset_id: str, incoming: intake.Incoming) -> None:
-    row = assets.get(conn, asset_id)
+    row = assets.get(conn, asset_id, trashed=True)
     if row is None or row.storage_state == "stored":
         return  # deleted, or saved by somebody else meanwhile: the bytes are discarded
     intake.fill(conn, row, incoming, now=now)
@@ -123,7 +123,7 @@ def _attach(conn: Connection, now: datetime, asset_id: str, incoming: intake.Inc
 
 def _failed(conn: Connection, work: Work, asset_id: str, error: SaveError) -> None:
     """Write down that saving failed, and when it is tried again."""
-    row = assets.get(conn, asset_id)
+    row = assets.get(conn, asset_id, trashed=True)
     if row is None or row.storage_state == "stored":
         return
     now = work.clock()
@@ -150,7 +150,7 @@ async def save_again(work: Work, asset_id: str) -> None:
 
     A URL that is dead or refused is asked for anew first: looking a prediction up costs nothing.
     """
-    row = await work.database.read(assets.get, asset_id)
+    row = await work.database.read(assets.get, asset_id, trashed=True)
     if row is None or row.storage_state not in ("url_only", "unsaved"):
         return
     if not _alive(row, work.clock()) or row.storage_state == "unsaved":
@@ -196,7 +196,7 @@ def _expire(conn: Connection, asset_id: str) -> None:
 
 def _go_on(conn: Connection, asset_id: str) -> None:
     """A job that was given up for want of these bytes goes on by itself."""
-    row = assets.get(conn, asset_id)
+    row = assets.get(conn, asset_id, trashed=True)
     job = jobs.get(conn, row.job_id) if row is not None and row.job_id else None
     if job is not None and job.error_code == "combine_unstored":
         jobs.change(

@@ -6,7 +6,6 @@ waits on it. Whoever finds the first without the second (after a crash, a broken
 """
 
 import asyncio
-import hashlib
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
@@ -16,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import structlog
 from sqlalchemy import Connection, Row
 
-from server.catalog import jobs, predictions, tokens
+from server.catalog import jobs, predictions, sent, tokens
 from server.errors import Invalid
 from server.jobs import inputs
 from server.jobs.clip_row import ClipEnded, ClipRow
@@ -32,9 +31,6 @@ SKEW = 120
 RESENDS = 1
 # How long beyond the grace a provider that does not answer is asked about a lost prediction.
 UNREACHABLE = timedelta(minutes=15)
-# Longer values of an input (files) are kept as their hashes.
-LONG = 4000
-HASH = "sha256:"
 
 
 class Submitting(ClipRow):
@@ -81,6 +77,9 @@ class Submitting(ClipRow):
 
         def begin(conn: Connection) -> str:
             row = jobs.get_clip(conn, self._id)
+            job = jobs.get(conn, self._job.id)
+            if job is None or job.cancel_requested:
+                return "canceled"
             # A webhook may have told of the lost prediction since it was looked for in vain.
             if row.prediction_id is not None:
                 return "told"
@@ -93,12 +92,14 @@ class Submitting(ClipRow):
                 status="submitting",
                 submitting_at=self._work.clock(),
                 nonce=nonce,
-                sent=_short(given),
+                sent=sent.short(given),
                 resends=row.resends + lost,
             )
             return "begun"
 
         begun = await self._db.write(begin)
+        if begun == "canceled":
+            await self._check_canceled()
         if begun == "again":
             await self._unknown("it was asked once more already")
         if begun != "begun":
@@ -186,8 +187,8 @@ class Submitting(ClipRow):
         if mine:
             # Its input has a token that no other prediction was ever given.
             return [one for one in free if mine & self._tokens_in(one.input)], possible
-        sent = clip.sent or {"prompt": clip.prompt}
-        return [one for one in free if one.input and _has(one.input, sent)], possible
+        ours = clip.sent or {"prompt": clip.prompt}
+        return [one for one in free if one.input and sent.has(one.input, ours)], possible
 
     def _tokens_in(self, value: Any) -> set[str]:
         """The tokens of ours that stand in URLs anywhere in a prediction's input, by id."""
@@ -222,34 +223,6 @@ class Submitting(ClipRow):
             return True
         log.warning("clip failed", clip=self._id, code="submission_unknown")
         raise ClipEnded
-
-
-def _short(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What was sent, with the files in it as their hashes: enough to know it again."""
-    return {
-        name: _hashed(value) if isinstance(value, str) and len(value) > LONG else value
-        for name, value in given.items()
-    }
-
-
-def _has(listed: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
-    """Whether a listed input is the one that was sent, as far as that can be told.
-
-    A provider may add its defaults, and list a file that went along as a URL of its own.
-    """
-    for name, value in sent.items():
-        theirs = listed.get(name)
-        if isinstance(theirs, str) and len(theirs) > LONG:
-            theirs = _hashed(theirs)
-        elif isinstance(value, str) and value.startswith(HASH) and isinstance(theirs, str):
-            continue
-        if theirs != value:
-            return False
-    return True
-
-
-def _hashed(value: str) -> str:
-    return HASH + hashlib.sha256(value.encode()).hexdigest()
 
 
 def _same_model(theirs: str | None, ours: str) -> bool:

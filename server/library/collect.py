@@ -14,9 +14,11 @@ from server.library import removal
 
 # Pages that one step of the vacuum gives back: some 30 ms of the writer's time.
 VACUUM_PAGES = 64
+# Blobs that one transaction marks as dead.
+BURY = 500
 
 
-async def sweep_unfinished(database: Database, locks: Path, writer: str) -> int:
+async def sweep_unfinished(database: Database, locks: Path, writer: str = "") -> int:
     """Discard open blobs whose writing process is dead; how many there were.
 
     `locks` is the folder of lock files, `writer` the one of this process.
@@ -48,11 +50,14 @@ async def collect(database: Database, store: BlobStore, volume: Volume) -> int:
     now = datetime.now(UTC)
     if await database.read(uploads.any_expired, now):
         await database.write(uploads.remove_expired, now)
-    if await database.read(assets.has_orphaned_blobs):
-        await database.write(assets.bury_orphaned_blobs)
+    # What commands that were killed have left. Our own lock is held, too: what we write is safe.
+    await sweep_unfinished(database, database.path.with_name("locks"))
+    orphaned = await database.read(assets.orphaned_blobs)
+    for first in range(0, len(orphaned), BURY):
+        await database.write(assets.bury_blobs, orphaned[first : first + BURY])
+        await asyncio.sleep(0.01)  # let others write in between
     dead = await database.read(rows.dead)
-    for number in dead:
-        await store.delete(number)
+    await store.delete(dead)
     if free := await database.vacuum(0):
         before = free + 1
         # Stops when others free pages as fast as we cut them off: the next round goes on.

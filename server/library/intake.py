@@ -106,9 +106,8 @@ def fill(
         filename = row.filename if same else f"{stem}.{wanted or 'bin'}"
     name = names.safe_filename(filename, extension=wanted)
     # Numbered already, as another one has the plain name: it is not to count further.
-    assets.rename(
-        conn, row, row.filename if names.is_numbered(row.filename, name) else name, kind=kind
-    )
+    name = row.filename if names.is_numbered(row.filename, name) else name
+    assets.rename(conn, row, name, kind=kind, now=now)
     assets.change(
         conn,
         row.id,

@@ -8,7 +8,7 @@ together has the same `deleted_at`: that is how it comes back together.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -25,21 +25,38 @@ from sqlalchemy import (
     update,
 )
 
-from server.catalog import access, events, jobs, projects
-from server.catalog.tables import alias, asset, in_trash, job, project, scene, user
+from server.catalog import access, events, jobs, projects, uploads
+from server.catalog.tables import (
+    alias,
+    asset,
+    clip,
+    in_trash,
+    job,
+    prediction,
+    project,
+    scene,
+    user,
+)
+from server.errors import Conflict
 
 Noun = Literal["asset", "scene", "project", "user"]
 FOREVER = timedelta(0)
+# How long a provider may be asked what it has made lately: users are kept so long after it.
+REMEMBERED = timedelta(hours=2)
 # Rows that one transaction of a purge takes out.
 BATCH = 200
 
 
 @dataclass(frozen=True)
 class Sum:
-    """How many assets (their posters too) and bytes went, or came back."""
+    """How many assets (their posters too) and bytes went, or came back.
+
+    `canceled` are the jobs that were told to stop: the loop is to hear of it.
+    """
 
     assets: int
     bytes: int
+    canceled: tuple[str, ...] = ()
 
 
 def remove(
@@ -55,11 +72,12 @@ def remove(
     gone = _sum(conn, going)
     visible = select(asset.c.user_id, asset.c.id).where(inside, asset.c.deleted_at.is_(None))
     events.assets_deleted(conn, [(row.user_id, row.id) for row in conn.execute(visible)])
-    _cancel_jobs(conn, noun, ids)
+    canceled = _cancel_jobs(conn, noun, ids)
     if noun == "project":
-        for project_id in ids:
-            projects.replace_default(conn, project_id, now)
+        projects.replace_defaults(conn, ids, now)
     if forever:
+        if noun == "user":
+            uploads.remove_of(conn, ids)
         # Their names are free at once, though the rows take their time.
         theirs = select(asset.c.id).where(going)
         conn.execute(delete(alias).where(alias.c.asset_id.in_(theirs)))
@@ -69,39 +87,73 @@ def remove(
         conn.execute(update(table).where(fresh).values(deleted_at=now, purge_at=now + keep))
     _tell(conn, noun, ids)
     access.bump(conn)
-    return gone
+    return replace(gone, canceled=canceled)
 
 
 def restore(conn: Connection, noun: Noun, ids: Sequence[str], *, now: datetime) -> Sum:
     """Bring things back from the trash, with what went there with them, and where they belong.
 
-    What is not in the trash (any more) is left alone.
+    Assets that are not in the trash are left alone. Raises Conflict (`not_in_trash`) for other
+    things that are not, and (`user_in_trash`) when only their user's coming back can help.
     """
+    if noun != "user":
+        _check_users(conn, noun, ids)
     back = _assets(noun, ids)
-    for table, which in _containers(noun, ids)[-1:]:
-        query = select(table.c.id, table.c.deleted_at).where(which, in_trash(table))
-        together = []
-        for row in conn.execute(query).all():
-            # What was in the trash before it went there stays there.
-            together.append(and_(_assets(noun, [row.id]), asset.c.deleted_at == row.deleted_at))
-            for inner, where in _containers(noun, [row.id]):
-                _bring_back(conn, inner, and_(where, inner.c.deleted_at == row.deleted_at))
-        back = or_(false(), *together)
+    if noun != "asset":
+        back = or_(false(), *_together(conn, noun, ids))
     back = and_(back, in_trash(asset))
+    _mend(conn, back, now)
     found = conn.execute(select(asset).where(back)).all()
     came = _sum(conn, back)
     _bring_back(conn, asset, back)
-    for row in found:
-        _mend(conn, row, now)
-        events.asset_changed(conn, row.id)
+    events.assets_changed(conn, found)
     homes = {row.project_id for row in found}
     if noun == "scene":
         homes |= set(conn.execute(select(scene.c.project_id).where(scene.c.id.in_(ids))).scalars())
     _bring_back(conn, project, project.c.id.in_(homes))
     _bring_back(conn, scene, scene.c.id.in_({row.scene_id for row in found} - {None}))
+    if noun == "user":
+        for user_id in ids:
+            projects.see_to_default(conn, user_id, now)
     _tell(conn, noun, ids)
     access.bump(conn)
     return came
+
+
+def _together(conn: Connection, noun: Noun, ids: Sequence[str]) -> list[ColumnElement[bool]]:
+    """Bring containers back; the conditions for the assets that went with them.
+
+    What was in the trash before stays there.
+    """
+    table, which = _containers(noun, ids)[-1]
+    query = select(table.c.id, table.c.deleted_at).where(which, in_trash(table))
+    rows = conn.execute(query).all()
+    if not rows:
+        raise Conflict(
+            f"The {noun} is not in the trash. What of it is there can be restored one by one.",
+            code="not_in_trash",
+        )
+    for row in rows:
+        for inner, where in _containers(noun, [row.id]):
+            _bring_back(conn, inner, and_(where, inner.c.deleted_at == row.deleted_at))
+    return [and_(_assets(noun, [row.id]), asset.c.deleted_at == row.deleted_at) for row in rows]
+
+
+def _check_users(conn: Connection, noun: Noun, ids: Sequence[str]) -> None:
+    """Raise Conflict when whose they are is in the trash: there they would be nobody's."""
+    owners = {
+        "asset": select(asset.c.user_id).where(asset.c.id.in_(ids)),
+        "project": select(project.c.user_id).where(project.c.id.in_(ids)),
+        "scene": select(project.c.user_id)
+        .join(scene, scene.c.project_id == project.c.id)
+        .where(scene.c.id.in_(ids)),
+    }[noun]
+    query = select(user.c.id).where(user.c.id.in_(owners), user.c.deleted_at.is_not(None))
+    if conn.execute(query.limit(1)).first() is not None:
+        raise Conflict(
+            "The user whose this is, is in the trash: restore the user first.",
+            code="user_in_trash",
+        )
 
 
 def expire(conn: Connection, *, now: datetime, keep: timedelta) -> Sum:
@@ -129,6 +181,10 @@ def purge(conn: Connection, now: datetime) -> bool:
     """
     for table, due in _due(now):
         ids = list(conn.execute(select(table.c.id).where(due).limit(BATCH)).scalars())
+        if ids and table is asset:
+            # A clip that waits must not be asked for without its picture.
+            inputs = or_(clip.c.image_asset_id.in_(ids), clip.c.last_frame_asset_id.in_(ids))
+            conn.execute(update(clip).where(inputs).values(input_deleted=True))
         if ids:
             conn.execute(delete(table).where(table.c.id.in_(ids)))
             return True
@@ -157,7 +213,11 @@ def of_drafts(conn: Connection, user_id: str) -> list[str]:
     assets that never got their bytes.
     """
     unfinished = select(job.c.id).where(
-        job.c.user_id == user_id, job.c.combine, job.c.status.in_(("failed", "canceled"))
+        job.c.user_id == user_id,
+        job.c.combine,
+        job.c.status.in_(("failed", "canceled")),
+        # All their clips were made: they wait to be joined.
+        job.c.error_code.not_in(("combine_unstored", "combine_failed")),
     )
     query = select(asset.c.id).where(
         asset.c.user_id == user_id,
@@ -196,18 +256,21 @@ def _containers(noun: Noun, ids: Sequence[str]) -> list[tuple[Table, ColumnEleme
 def _due(now: datetime) -> list[tuple[Table, ColumnElement[bool]]]:
     """Rows to be taken out: the assets first, then what they were in."""
     active = select(job.c.id).where(job.c.status.in_(jobs.ACTIVE))
-    at_work = {
-        asset: active.where(job.c.id == asset.c.job_id),
-        scene: active.where(job.c.scene_id == scene.c.id),
-        project: active.where(job.c.project_id == project.c.id),
-        user: active.where(job.c.user_id == user.c.id),
+    # By its row a prediction is known to be somebody's: nobody may take it for a lost one.
+    recent = select(prediction.c.id).where(prediction.c.at > now - REMEMBERED)
+    needed = {
+        asset: active.where(job.c.id == asset.c.job_id).exists(),
+        scene: active.where(job.c.scene_id == scene.c.id).exists(),
+        project: active.where(job.c.project_id == project.c.id).exists(),
+        user: or_(
+            active.where(job.c.user_id == user.c.id).exists(),
+            recent.where(prediction.c.user_id == user.c.id).exists(),
+        ),
     }
-    return [
-        (table, and_(table.c.purge_at <= now, ~busy.exists())) for table, busy in at_work.items()
-    ]
+    return [(table, and_(table.c.purge_at <= now, ~still)) for table, still in needed.items()]
 
 
-def _cancel_jobs(conn: Connection, noun: Noun, ids: Sequence[str]) -> None:
+def _cancel_jobs(conn: Connection, noun: Noun, ids: Sequence[str]) -> tuple[str, ...]:
     if noun == "asset":
         # A download has nothing else to go for; a generation may have other clips.
         whose = select(asset.c.job_id).where(asset.c.id.in_(ids))
@@ -217,29 +280,30 @@ def _cancel_jobs(conn: Connection, noun: Noun, ids: Sequence[str]) -> None:
     query = select(job.c.id).where(
         which, job.c.status.in_(jobs.ACTIVE), job.c.cancel_requested.is_(False)
     )
-    for job_id in conn.execute(query).scalars().all():
+    found = tuple(conn.execute(query).scalars())
+    for job_id in found:
         jobs.change(conn, job_id, cancel_requested=True)
+    return found
 
 
 def _bring_back(conn: Connection, table: Table, which: ColumnElement[bool]) -> None:
     conn.execute(update(table).where(which, in_trash(table)).values(deleted_at=None, purge_at=None))
 
 
-def _mend(conn: Connection, row: Any, now: datetime) -> None:
+def _mend(conn: Connection, back: ColumnElement[bool], now: datetime) -> None:
     """What came to a halt in the trash is tried again, or says that it ended."""
-    values: dict[str, Any] = {}
-    if row.expires_at is not None and row.expires_at <= now:
-        values["expires_at"] = None
-    if row.storage_state == "pending" and row.role == "download":
-        words = "The download was canceled when the file was deleted. Retry it."
-        trouble = {"type": "canceled", "message": words, "at": now.isoformat()}
-        values |= {"storage_state": "failed", "storage_error": trouble}
-    elif row.storage_state == "pending":
-        values |= {"storage_state": "unsaved", "next_save_at": now}
-    elif row.storage_state in ("url_only", "unsaved"):
-        values["next_save_at"] = now
-    if values:
-        conn.execute(update(asset).where(asset.c.id == row.id).values(**values))
+    words = "The download was canceled when the file was deleted. Retry it."
+    trouble = {"type": "canceled", "message": words, "at": now.isoformat()}
+    pending = asset.c.storage_state == "pending"
+    download = asset.c.role == "download"
+    changes: tuple[tuple[ColumnElement[bool], dict[str, Any]], ...] = (
+        (asset.c.expires_at <= now, {"expires_at": None}),
+        (and_(pending, download), {"storage_state": "failed", "storage_error": trouble}),
+        (and_(pending, ~download), {"storage_state": "unsaved"}),
+        (asset.c.storage_state.in_(("url_only", "unsaved")), {"next_save_at": now}),
+    )
+    for which, values in changes:
+        conn.execute(update(asset).where(back, which).values(**values))
 
 
 def _tell(conn: Connection, noun: Noun, ids: Sequence[str]) -> None:

@@ -238,20 +238,31 @@ class Uploads:
             return
         # Others may have come meanwhile. The upload stays full when this raises, and is tried
         # again whenever its client asks.
-        usage.check_quota(conn, row.user_id, size=row.length)
+        usage.check_quota(conn, row.user_id, size=row.length, upload_id=row.id)
         now = self._clock()
+        project_id, scene_id = _place(conn, row)
         asset_id = intake.take_in(
             conn,
             incoming,
             user_id=row.user_id,
-            # Its project may be gone by now; the bytes are to be found all the same.
-            project_id=row.project_id or projects.default_project(conn, row.user_id),
-            scene_id=row.scene_id,
+            project_id=project_id,
+            scene_id=scene_id,
             role="upload",
             filename=row.filename,
             now=now,
         )
         uploads.complete(conn, upload_id, asset_id, now + self._lifetime)
+
+
+def _place(conn: Connection, row: Row[Any]) -> tuple[str, str | None]:
+    """Where a full upload goes. What it was meant for may be gone or in the trash by now; the
+    bytes are to be found all the same.
+    """
+    if not row.project_id or projects.own_project(conn, row.user_id, row.project_id) is None:
+        return projects.default_project(conn, row.user_id), None
+    if not row.scene_id or not projects.has_scene(conn, row.project_id, row.scene_id):
+        return row.project_id, None
+    return row.project_id, row.scene_id
 
 
 def _check_offset(row: Row[Any], offset: int) -> None:

@@ -4,11 +4,11 @@ from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
 
 from server.blobs.rows import blob
-from server.catalog import jobs
-from server.catalog.tables import asset, in_trash, project, user
+from server.catalog import jobs, uploads
+from server.catalog.tables import asset, in_trash, project, upload, user
 from server.errors import QuotaExceeded
 
 # What counts: all that is in sight or in the trash. What was deleted for good is on its way out.
@@ -34,6 +34,20 @@ _SUMS: tuple[Any, ...] = (
 )
 
 
+def _uploads(whose: ColumnElement[bool]) -> tuple[Any, ...]:
+    """What is being sent: uploads, and the bytes that they will have."""
+    unfinished = (whose, upload.c.asset_id.is_(None))
+    size = func.coalesce(func.sum(upload.c.length), 0)
+    return (
+        select(func.count())
+        .select_from(upload)
+        .where(*unfinished)
+        .scalar_subquery()
+        .label("uploads"),
+        select(size).where(*unfinished).scalar_subquery().label("upload_bytes"),
+    )
+
+
 @dataclass(frozen=True)
 class Store:
     """The bytes behind the assets. Dedup: assets that have equal bytes share one blob."""
@@ -50,14 +64,18 @@ class Store:
 
 
 def of_user(conn: Connection, user_id: str) -> Row[Any]:
-    """What a user has: `assets`, `bytes`, `trash_assets`, `trash_bytes`."""
-    return conn.execute(select(*_SUMS).where(asset.c.user_id == user_id)).one()
+    """What a user has: `assets`, `bytes`, `trash_assets`, `trash_bytes`; and what is being sent:
+    `uploads`, `upload_bytes`.
+    """
+    sums = (*_SUMS, *_uploads(upload.c.user_id == user_id))
+    return conn.execute(select(*sums).where(asset.c.user_id == user_id)).one()
 
 
 def by_user(conn: Connection) -> Sequence[Row[Any]]:
     """The same for every user, with `id`, `name` and quotas; who has most comes first."""
+    sums = (*_SUMS, *_uploads(upload.c.user_id == user.c.id))
     query = (
-        select(user.c.id, user.c.name, user.c.max_assets, user.c.max_bytes, *_SUMS)
+        select(user.c.id, user.c.name, user.c.max_assets, user.c.max_bytes, *sums)
         .select_from(user.outerjoin(asset, asset.c.user_id == user.c.id))
         .where(user.c.deleted_at.is_(None))
         .group_by(user.c.id)
@@ -114,12 +132,13 @@ def of_store(conn: Connection) -> Store:
 
 
 def room(conn: Connection, user_id: str) -> int | None:
-    """How many bytes more a user may have; None without a quota."""
+    """How many bytes more a user may have, what is being sent counted; None without a quota."""
     row = conn.execute(select(user.c.max_bytes).where(user.c.id == user_id)).first()
     if row is None or row.max_bytes is None:
         return None
     used = of_user(conn, user_id)
-    return max(0, int(row.max_bytes) - int(used.bytes) - int(used.trash_bytes))
+    held = int(used.bytes) + int(used.trash_bytes) + int(used.upload_bytes)
+    return max(0, int(row.max_bytes) - held)
 
 
 async def within(room: int | None, pieces: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
@@ -135,11 +154,19 @@ async def within(room: int | None, pieces: AsyncIterable[bytes]) -> AsyncGenerat
         yield piece
 
 
-def check_quota(conn: Connection, user_id: str, *, assets: int = 1, size: int = 1) -> None:
+def check_quota(
+    conn: Connection,
+    user_id: str,
+    *,
+    assets: int = 1,
+    size: int = 1,
+    upload_id: str | None = None,
+) -> None:
     """Raise QuotaExceeded when a user may not have so many assets and bytes more.
 
     To be asked before bytes are taken and before money is spent; clips that are under way count
-    as assets already.
+    as assets already, and uploads by the length that they will have. `upload_id` is one that
+    does not count: what it brings is what is asked for.
     """
     row = conn.execute(
         select(user.c.max_assets, user.c.max_bytes).where(user.c.id == user_id)
@@ -147,12 +174,15 @@ def check_quota(conn: Connection, user_id: str, *, assets: int = 1, size: int = 
     if row is None or (row.max_assets is None and row.max_bytes is None):
         return
     used = of_user(conn, user_id)
-    if row.max_bytes is not None and used.bytes + used.trash_bytes + size > row.max_bytes:
+    sent, sent_bytes = uploads.coming(conn, user_id, but=upload_id)
+    in_use = used.bytes + used.trash_bytes + sent_bytes
+    if row.max_bytes is not None and in_use + size > row.max_bytes:
         raise QuotaExceeded(
             f"The quota of {row.max_bytes} bytes does not allow this: {used.bytes} are in use"
-            f"{_in_trash(used.trash_bytes)}. Delete something, or ask an admin for more."
+            f"{_in_trash(used.trash_bytes)}{_in_uploads(sent_bytes)}. "
+            "Delete something, or ask an admin for more."
         )
-    coming = jobs.active_clips(conn, user_id)
+    coming = jobs.active_clips(conn, user_id) + sent
     held = used.assets + used.trash_assets
     if row.max_assets is not None and held + coming + assets > row.max_assets:
         raise QuotaExceeded(
@@ -160,6 +190,10 @@ def check_quota(conn: Connection, user_id: str, *, assets: int = 1, size: int = 
             f"{_in_trash(used.trash_assets)}, and {coming} on their way. "
             "Delete something, or ask an admin for more."
         )
+
+
+def _in_uploads(size: int) -> str:
+    return f", and {size} are kept for unfinished uploads" if size else ""
 
 
 def _in_trash(count: int) -> str:

@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,6 +146,49 @@ async def test_what_is_deleted_is_given_back_while_others_write(store: Store) ->
     assert store.database.path.stat().st_size < before / 2
     with pytest.raises(LookupError):
         await read(store.blobs, blob_id, 0, 1)
+
+
+async def test_many_small_blobs_go_in_few_steps(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each its own step would be 20 seconds for these: a step is a time, not a blob."""
+    data = [os.urandom(10) for _ in range(600)]
+    for one in data:
+        await published(store, one)
+    large = await published(store, os.urandom(9 * MIB))
+    steps = 0
+    write_pending = store.database.write_pending
+
+    async def counted(*args: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return await write_pending(*args)
+
+    monkeypatch.setattr(store.database, "write_pending", counted)
+    assert await collect(store.database, store.blobs, store.volume) == 601
+    assert steps < 600
+    assert await chunks(store) == 0
+    assert await store.database.read(rows.dead) == []
+    with pytest.raises(LookupError):
+        await read(store.blobs, large, 0, 1)
+
+
+async def test_bytes_for_an_upload_that_is_gone_go_when_their_time_is_over(store: Store) -> None:
+    """Also of this very process, and not before; what is written to them then is refused."""
+    now = datetime.now(UTC)
+    lost = await store.blobs.create(expires_at=now - timedelta(seconds=1))
+    kept = await store.blobs.create(expires_at=now + timedelta(hours=1))
+    with LockFile(store.database.path.with_name("locks") / "me"):
+        alive = await store.blobs.create()
+        await collect(store.database, store.blobs, store.volume)
+        for blob_id in (kept, alive):
+            assert await store.blobs.append(blob_id, 0, stream([b"x"])) == 1
+    with pytest.raises(NotFound):
+        await store.blobs.append(lost, 0, stream([b"x"]))
+    # Its process has ended, while the service runs on.
+    await collect(store.database, store.blobs, store.volume)
+    assert await store.database.read(rows.get_open, alive) is None
+    assert await store.database.read(rows.get_open, kept) is not None
 
 
 async def test_a_reader_holds_nothing_open_between_pieces(store: Store) -> None:

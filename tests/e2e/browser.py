@@ -56,7 +56,7 @@ def opened(
         page.on(
             "console",
             lambda message: (
-                complaints.append(f"{message.type}: {message.text}")
+                complaints.append(f"{message.type}: {message.text} {message.location.get('url')}")
                 if message.type in ("error", "warning")
                 else None
             ),
@@ -67,7 +67,7 @@ def opened(
     finally:
         context.close()
     unexpected = [one for one in complaints if not any(words in one for words in expected)]
-    assert not unexpected
+    assert not unexpected, unexpected
 
 
 def sign_in(page: Page, key: str, view: str = "Library") -> None:

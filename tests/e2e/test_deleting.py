@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from tests.e2e.conftest import Pair
 from tests.http.conftest import code, upload
 from tests.many import multiply
+from tests.media import samples
 from tests.running import Server, ended, running, until
 
 MODEL = "google/veo-3-fast"
@@ -161,3 +163,102 @@ def test_many_assets_go_at_once_and_others_wait_for_nothing(tmp_path: Path) -> N
             return answer.json()["system"]["stored_bytes"] == 1
 
         until(emptied, timeout=30, what=lambda: "the rows to go")
+
+
+def test_a_clip_is_not_asked_for_without_its_picture(pair: Pair) -> None:
+    """Its first frame is deleted for good while it waits for a place: it fails, unpaid."""
+    pair.server.kill()
+    pair.server.environment["REELBASE_PROVIDER_CONCURRENCY"] = "1"
+    pair.start()
+    pair.fake.hold("first")
+    with pair.server.client() as client:
+        image = upload(client, samples.image("PNG"), "frame.png")
+        clips = [{"prompt": "first"}, {"prompt": "second", "image_asset_id": image["id"]}]
+        body = {"model": MODEL, "clips": clips}
+        job = client.post("/api/v3/jobs", json=body).json()
+        until(lambda: pair.fake.creates_by_prompt() == {"first": 1})
+        client.delete(f"/api/v3/assets/{image['id']}?permanent=true").raise_for_status()
+        until(lambda: emptied(pair.server, image["id"]))
+        pair.fake.release("first")
+        shown = ended(client, job["id"])
+        assert [one["status"] for one in shown["clips"]] == ["completed", "failed"]
+        assert shown["clips"][1]["error_code"] == "asset_missing"
+        assert pair.fake.creates_by_prompt() == {"first": 1}
+
+
+def emptied(server: Server, asset_id: str) -> bool:
+    """Whether an asset's row is gone."""
+    with sqlite3.connect(f"file:{server.folder}/reelbase.db?mode=ro", uri=True) as connection:
+        found = connection.execute("SELECT 1 FROM asset WHERE id = ?", (asset_id,)).fetchone()
+    connection.close()
+    return found is None
+
+
+def test_what_was_paid_for_is_saved_in_the_trash_too(pair: Pair) -> None:
+    """A clip that is deleted before its bytes are here comes back with them."""
+    pair.fake.fault("output", status=503, times=4)
+    with pair.server.client() as client:
+        body = {"model": MODEL, "clips": [{"prompt": "late"}]}
+        job = client.post("/api/v3/jobs", json=body).json()
+
+        def made() -> str | None:
+            (clip,) = client.get(f"/api/v3/jobs/{job['id']}").json()["clips"]
+            return clip["asset_id"]
+
+        asset_id = until(made)
+        client.delete(f"/api/v3/assets/{asset_id}").raise_for_status()
+
+        def stored() -> bool:
+            listed = client.get("/api/v3/assets?trashed=true").json()["items"]
+            return [one["storage_state"] for one in listed if one["role"] == "clip"] == ["stored"]
+
+        until(stored, timeout=40, what=lambda: "the bytes to be saved in the trash")
+        back = client.post(f"/api/v3/assets/{asset_id}/restore").json()
+        assert client.get(back["url"]).status_code == 200
+        assert pair.fake.creates_by_prompt() == {"late": 1}
+
+
+def test_a_retry_pays_for_nothing_that_nobody_would_see(pair: Pair) -> None:
+    """What a combine lacks is made again or, if it is in the trash, asked back first."""
+    pair.fake.outcome("E005", matching="bad", times=2)
+    with pair.server.client() as client:
+        project = client.post("/api/v3/projects", json={"name": "Film"}).json()
+        scenes = f"/api/v3/projects/{project['id']}/scenes"
+        scene = client.post(scenes, json={"name": "One"}).json()
+        body = {
+            "model": MODEL,
+            "combine": True,
+            "clips": [{"prompt": "good"}, {"prompt": "bad"}],
+            "project_id": project["id"],
+            "scene_id": scene["id"],
+        }
+        job = ended(client, client.post("/api/v3/jobs", json=body).json()["id"])
+        retry = f"/api/v3/jobs/{job['id']}/retry"
+        good = job["clips"][0]["asset_id"]
+        client.delete(f"{scenes}/{scene['id']}").raise_for_status()
+        assert code(client.post(retry)) == (409, "in_trash")
+        client.post(f"{scenes}/{scene['id']}/restore").raise_for_status()
+        client.delete(f"/api/v3/assets/{good}").raise_for_status()
+        assert code(client.post(retry)) == (409, "in_trash")
+        assert pair.fake.creates_by_prompt() == {"good": 1, "bad": 1}
+        client.delete(f"/api/v3/assets/{good}?permanent=true").raise_for_status()
+        client.post(retry).raise_for_status()
+        assert ended(client, job["id"])["status"] == "failed"
+        client.post(retry).raise_for_status()
+        whole = ended(client, job["id"])
+        assert (whole["status"], whole["stored"], len(whole["outputs"])) == ("completed", True, 3)
+        assert pair.fake.creates_by_prompt() == {"good": 2, "bad": 3}
+
+
+def test_a_deleted_project_stops_its_predictions_at_once(pair: Pair) -> None:
+    """The loop hears of it, though it waits for a webhook and would look much later."""
+    pair.fake.hold("long")
+    with pair.server.client() as client:
+        project = client.post("/api/v3/projects", json={"name": "Film"}).json()
+        body = {"model": MODEL, "clips": [{"prompt": "long"}], "project_id": project["id"]}
+        client.post("/api/v3/jobs", json=body).raise_for_status()
+        made = until(lambda: pair.fake.creates_by_prompt() and pair.fake.of_prompt("long"))
+        # By now the waits between two looks at the provider have grown.
+        time.sleep(3)
+        client.delete(f"/api/v3/projects/{project['id']}").raise_for_status()
+        until(lambda: made.status == "canceled", timeout=3)

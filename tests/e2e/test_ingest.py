@@ -238,6 +238,16 @@ def test_names_and_the_older_address(site: Site, client: httpx.Client) -> None:
     assert job["source_url"] == site.url("page")
 
 
+def test_the_key_that_was_told_first_goes_on_working(site: Site, client: httpx.Client) -> None:
+    """It is known with the 202; what comes may get another name, and another extension."""
+    task = store(client, site.url("page"), filename="wanted.mov")
+    first = client.get(f"/api/v3/assets/{task['asset_id']}").json()["storage_key"]
+    output = ended(client, task["task_id"])["outputs"][0]
+    assert output["storage_key"] != first
+    data = client.get(f"/api/v3/assets/{output['id']}/data").content
+    assert client.get(f"/api/v3/storage/{first}").content == data
+
+
 @pytest.mark.parametrize(
     ("url", "wanted"),
     [

@@ -49,9 +49,13 @@ def test_usage_says_what_fills_the_volume(tmp_path: Path) -> None:
         upload(client, data)
         gone = upload(client, b"x" * MIB)
         client.delete(f"/api/v3/assets/{gone['id']}")
+        headers = {"Tus-Resumable": "1.0.0", "Upload-Length": str(MIB)}
+        with server.client(key) as mine:
+            mine.post("/api/v3/uploads", headers=headers).raise_for_status()
         shown = numbers(folder, "usage")
         ada = next(one for one in shown["users"] if one["name"] == "Ada")
         assert (ada["assets"], ada["bytes"], ada["max_bytes"]) == (1, 2 * MIB, 5 * MIB)
+        assert (ada["uploads"], ada["upload_bytes"]) == (1, MIB)
         assert {one["user"] for one in shown["projects"]} == {"Ada", "admin"}
         assert (shown["stored_bytes"], shown["dedup_saved_bytes"]) == (3 * MIB, 2 * MIB)
         assert shown["reclaimable_bytes"] == MIB
@@ -59,6 +63,9 @@ def test_usage_says_what_fills_the_volume(tmp_path: Path) -> None:
         _, table, _ = command(folder, "usage")
         assert "Ada / Default" in table
         assert "quota 5.2 MB" in table
+        assert "1.0 MB being uploaded" in table
+        assert server.stop() == 0
+        assert numbers(folder, "usage")["users"] == shown["users"]
 
 
 def test_purge_beside_the_server(tmp_path: Path) -> None:

@@ -126,6 +126,8 @@ def ask(
     if method == "patch" and "uploads" in path:
         headers |= {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
     with client.stream(method.upper(), path, params=query, json=body, headers=headers) as answer:
+        what = f"{method} {path} answers {answer.status_code}, which is not documented"
+        assert str(answer.status_code) in described["responses"], what
         if answer.headers.get("content-type", "").startswith("text/event-stream"):
             return answer, ""
         answer.read()

@@ -116,6 +116,34 @@ def test_names_are_made_safe_and_never_collide(client: httpx.Client) -> None:
         assert client.get(f"/api/v3/storage/{made['storage_key']}").content == b"x"
 
 
+def test_many_of_one_name_are_numbered(client: httpx.Client) -> None:
+    """In their order, and none twice, also when some have gone for good."""
+    made = [upload(client, b"x", "many.bin") for _ in range(20)]
+    assert [one["filename"] for one in made] == [
+        "many.bin",
+        *(f"many-{number}.bin" for number in range(2, 21)),
+    ]
+    body = {"ids": [one["id"] for one in made[4:9]], "permanent": True}
+    client.post("/api/v3/assets/delete", json=body).raise_for_status()
+    fresh = {upload(client, b"x", "many.bin")["storage_key"] for _ in range(7)}
+    assert len(fresh) == 7
+    assert not fresh & {one["storage_key"] for one in made if one["id"] not in body["ids"]}
+
+
+def test_a_form_says_when_the_file_is_to_go(client: httpx.Client) -> None:
+    """As the query does; what is no moment to come is refused, and nothing is kept."""
+    moment = "2099-01-31T12:00:00Z"
+    before = client.get("/api/v3/assets").json()["all"]
+    for wrong in ("soon", "2001-01-01T00:00:00Z", "2099-01-31T12:00:00"):
+        for way in ({"data": {"expires_at": wrong}}, {"params": {"expires_at": wrong}}):
+            answer = client.post("/api/v3/assets", files={"file": b"x"}, **way)
+            assert code(answer) == (422, "invalid_request"), (wrong, way)
+    assert client.get("/api/v3/assets").json()["all"] == before
+    for way in ({"data": {"expires_at": moment}}, {"params": {"expires_at": moment}}):
+        answer = client.post("/api/v3/assets", files={"file": b"x"}, **way)
+        assert answer.json()["expires_at"] == moment
+
+
 def test_renaming_keeps_the_extension_and_moves_the_key(client: httpx.Client) -> None:
     """The type goes with the bytes; the bytes are found under the new key."""
     png = samples.png_with_alpha()

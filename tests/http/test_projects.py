@@ -6,8 +6,10 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.http.conftest import code, upload
+from tests.e2e.test_crash import count
+from tests.http.conftest import code, new_user, upload
 from tests.media import samples
+from tests.running import Server
 
 PROJECTS = "/api/v3/projects"
 
@@ -128,6 +130,46 @@ def test_a_scene_shows_a_medium_and_has_a_sound(client: httpx.Client) -> None:
     assert client.get(path).json()["audio_asset_id"] == audio["id"]
 
 
+def test_a_scene_shows_only_what_is_its_owners(server: Server, client: httpx.Client) -> None:
+    """Also when an admin says what: else one user would get another's bytes."""
+    (_, otto_key), (_, bob_key) = new_user(client, "Otto"), new_user(client, "Bob")
+    with server.client(otto_key) as otto, server.client(bob_key) as bob:
+        theirs = upload(otto, samples.video(frames=2), "v.mp4")
+        path = f"{PROJECTS}/{project(bob)['id']}/scenes"
+        wanted = {"media_asset_id": theirs["id"]}
+        one = f"{path}/{client.post(path, json={'name': 'One'}).json()['id']}"
+        for answer in (
+            client.post(path, json={"name": "Two", **wanted}),
+            client.patch(one, json=wanted),
+        ):
+            assert code(answer) == (422, "invalid_request")
+            assert answer.json()["errors"][0]["field"] == "media_asset_id"
+        mine = upload(bob, samples.video(frames=2), "v.mp4")
+        shown = client.patch(one, json={"media_asset_id": mine["id"]}).json()
+        assert shown["media"]["id"] == mine["id"]
+        assert [scene["name"] for scene in bob.get(path).json()["items"]] == ["One"]
+
+
+def test_numbers_that_are_too_large_are_refused(client: httpx.Client) -> None:
+    """By their field, before the database sees them."""
+    path = f"{PROJECTS}/{project(client)['id']}/scenes"
+    answer = client.post(path, json={"name": "x", "position": 10**30})
+    assert code(answer) == (422, "invalid_request")
+    answer = client.post("/api/v3/users", json={"name": "x", "max_bytes": 2**63})
+    assert code(answer) == (422, "invalid_request")
+    with client.stream("GET", "/api/v3/events", headers={"Last-Event-ID": "9" * 5000}) as stream:
+        assert stream.status_code == 200
+
+
+def test_a_name_that_gets_a_number_leaves_no_old_key(server: Server, client: httpx.Client) -> None:
+    """An asset that is called `-2` already stays so when it is called like the other again."""
+    upload(client, b"1", "twin.bin")
+    made = upload(client, b"2", "twin.bin")
+    answer = client.patch(f"/api/v3/assets/{made['id']}", json={"filename": "twin.bin"})
+    assert answer.json()["storage_key"] == made["storage_key"]
+    assert count(server, f"SELECT count(*) FROM alias WHERE asset_id = '{made['id']}'") == 0
+
+
 @pytest.mark.parametrize("version", ["v1", "v3"])
 def test_the_old_key_of_a_moved_asset_goes_on_working(client: httpx.Client, version: str) -> None:
     """Plain and encoded as one segment; so does the one before, and neither is given away."""
@@ -164,7 +206,7 @@ def test_several_assets_are_moved_or_none(client: httpx.Client) -> None:
     body = {"ids": [*ids, "as_none"], "project_id": made["id"]}
     assert code(client.post("/api/v3/assets/move", json=body)) == (404, "not_found")
     assert client.get(f"{PROJECTS}/{made['id']}").json()["assets"] == 0
-    body["ids"] = ids
+    body["ids"] = [*ids, ids[0]]
     assert client.post("/api/v3/assets/move", json=body).json() == {"assets": 3, "bytes": 3}
     assert client.get(f"{PROJECTS}/{made['id']}").json()["assets"] == 3
 
@@ -177,4 +219,6 @@ def test_a_list_tells_how_many_its_filters_hide(client: httpx.Client) -> None:
         upload(client, b"%d" % number, f"find-me-{number}.bin", project_id=made["id"])
     params = {"project_id": made["id"], "q": "find-me-1"}
     listed = client.get("/api/v3/assets", params=params).json()
+    some = client.get("/api/v3/assets", params={"ids": f"{listed['items'][0]['id']},as_none"})
+    assert [one["id"] for one in some.json()["items"]] == [listed["items"][0]["id"]]
     assert (listed["matching"], listed["all"], len(listed["items"])) == (1, before + 3, 1)

@@ -1,7 +1,9 @@
 """Tokens and conditional auth on the byte routes."""
 
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import httpx
@@ -220,3 +222,31 @@ def test_another_user_is_told_that_there_is_nothing(
         assert other.post(path + "/tokens", json={}).status_code == 404
         assert other.get("/api/v3/assets").json()["items"] == []
     assert client.get(path + "/data").status_code == 200
+
+
+def test_an_old_id_is_as_good_as_the_id(
+    server: Server, client: httpx.Client, anyone: httpx.Client, asset: dict[str, str]
+) -> None:
+    """Of a former installation: links are made, listed and revoked, and the trash knows it, too."""
+    with closing(sqlite3.connect(server.folder / "reelbase.db", isolation_level=None)) as db:
+        db.execute(
+            "INSERT INTO alias(user_id, kind, source, name, asset_id, created_at) "
+            "SELECT user_id, 'asset', 'old', '77', id, created_at FROM asset WHERE id = ?",
+            (asset["id"],),
+        )
+    old = {**asset, "id": "77"}
+    path = "/api/v3/assets/77"
+    first, second = issue(client, old), issue(client, old)
+    assert anyone.get(first["url"]).content == b"some bytes"
+    assert len(client.get(f"{path}/tokens").json()["items"]) == 2
+    assert client.get(f"{path}/accesses").json()["items"] == accesses(client, asset) != []
+    assert client.delete(f"{path}/tokens/{first['id']}").status_code == 204
+    assert anyone.get(first["url"]).status_code == 401
+    assert anyone.get(second["url"]).status_code == 200
+    assert client.delete(f"{path}/tokens").status_code == 204
+    for url in (second["url"], asset["url"]):
+        assert anyone.get(url).status_code == 401
+    client.delete(path).raise_for_status()
+    assert client.get(f"{path}/data?trashed=true").content == b"some bytes"
+    assert code(client.get(path)) == (404, "not_found")
+    assert client.post(f"{path}/restore").json()["id"] == asset["id"]

@@ -227,3 +227,52 @@ def test_without_a_trash_deleted_is_deleted(without_trash: Server) -> None:
             return counts == [0, 0, 0]
 
         until(empty, what=lambda: "rows and bytes to go")
+
+
+def test_a_user_who_comes_back_has_a_default_project(client: httpx.Client) -> None:
+    """Also when that was deleted for good meanwhile; alone their things do not come back."""
+    user_id, key = new_user(client, "comes back")
+    mine = {"X-API-Key": key}
+    made = client.post("/api/v3/assets", content=b"x", headers=mine).json()
+    other = client.post("/api/v3/projects", json={"name": "Film"}, headers=mine).json()
+    client.delete(f"/api/v3/users/{user_id}").raise_for_status()
+    for path in (f"assets/{made['id']}", f"projects/{other['id']}"):
+        answer = client.post(f"/api/v3/{path}/restore")
+        assert code(answer) == (409, "user_in_trash")
+    gone = client.delete(f"/api/v3/projects/{made['project_id']}?permanent=true").json()
+    assert gone["assets"] == 1
+    client.post(f"/api/v3/users/{user_id}/restore").raise_for_status()
+    again = client.post("/api/v3/assets", content=b"y", headers=mine)
+    assert again.status_code == 201, again.text
+    assert {one["name"] for one in client.get(PROJECTS, headers=mine).json()["items"]} == {
+        "Default",
+        "Film",
+    }
+
+
+def test_what_is_not_in_the_trash_is_not_restored(client: httpx.Client) -> None:
+    """It says so; when one asset has brought its project back, the others come one by one."""
+    project = client.post(PROJECTS, json={"name": "Film"}).json()
+    path = f"{PROJECTS}/{project['id']}"
+    assert code(client.post(f"{path}/restore")) == (409, "not_in_trash")
+    ids = [upload(client, b"%d" % n, "r.bin", project_id=project["id"])["id"] for n in range(3)]
+    client.delete(path)
+    client.post(f"/api/v3/assets/{ids[0]}/restore").raise_for_status()
+    assert code(client.post(f"{path}/restore")) == (409, "not_in_trash")
+    answer = client.post("/api/v3/assets/restore", json={"ids": ids[1:]})
+    assert answer.json()["assets"] == 2
+    assert client.get(path).json()["assets"] == 3
+
+
+def test_a_key_deletes_for_good_what_is_in_the_trash(client: httpx.Client) -> None:
+    """The key that it has, and one that it had before."""
+    for way in ("its key", "an old key"):
+        made = upload(client, b"bytes", "by-key.bin")
+        if way == "an old key":
+            body = {"filename": "renamed.bin"}
+            client.patch(f"/api/v3/assets/{made['id']}", json=body).raise_for_status()
+        url = f"/api/v3/storage/{made['storage_key']}"
+        assert client.delete(url).json() == {"assets": 1, "bytes": 5}
+        assert code(client.delete(url)) == (404, "not_found")
+        assert client.delete(f"{url}?permanent=true").json() == {"assets": 1, "bytes": 5}
+        assert made["id"] not in trash(client)

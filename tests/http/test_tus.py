@@ -589,17 +589,81 @@ def test_a_quota_is_asked_at_the_beginning_and_at_the_end(
 ) -> None:
     """Bytes that came in vain are kept: with more room the client has only to ask again."""
     user, key = new_user(client, "Quinn")
-    client.patch(f"/api/v3/users/{user}", json={"max_bytes": 100}).raise_for_status()
+    client.patch(f"/api/v3/users/{user}", json={"max_bytes": 120}).raise_for_status()
     with server.client(key) as own:
-        headers = {**TUS, "Upload-Length": "101"}
+        headers = {**TUS, "Upload-Length": "121"}
         assert code(own.post("/api/v3/uploads", headers=headers)) == (507, "quota_exceeded")
         first, second = begin(own, 60), begin(own, 60)
         assert send(own, first, 0, b"x" * 60).status_code == 204
+        client.patch(f"/api/v3/users/{user}", json={"max_bytes": 100}).raise_for_status()
         assert code(send(own, second, 0, b"y" * 60)) == (507, "quota_exceeded")
         assert own.get(second).json()["offset"] == 60
         client.patch(f"/api/v3/users/{user}", json={"max_bytes": 200}).raise_for_status()
         answer = own.head(second, headers=TUS)
         assert stored(own, answer.headers["reelbase-asset-id"]) == b"y" * 60
+
+
+def test_what_is_being_sent_counts_towards_the_quota(server: Server, client: httpx.Client) -> None:
+    """By its whole length, from the beginning on, until it is ended; other ways in know of it."""
+    user, key = new_user(client, "Uma")
+    client.patch(f"/api/v3/users/{user}", json={"max_bytes": 100, "max_assets": 3})
+    with server.client(key) as own:
+        first, second = begin(own, 40), begin(own, 40)
+        headers = {**TUS, "Upload-Length": "21"}
+        assert code(own.post("/api/v3/uploads", headers=headers)) == (507, "quota_exceeded")
+        for body in (b"x" * 21, iter([b"x" * 21])):
+            answer = own.post("/api/v3/assets", content=body)
+            assert code(answer) == (507, "quota_exceeded")
+        me = own.get("/api/v3/usage").json()["user"]
+        assert (me["uploads"], me["upload_bytes"], me["bytes"]) == (2, 80, 0)
+        everybody = client.get("/api/v3/usage").json()["system"]["users"]
+        assert [one["uploads"] for one in everybody if one["user_id"] == user] == [2]
+        begin(own, 1)
+        headers = {**TUS, "Upload-Length": "1"}
+        assert code(own.post("/api/v3/uploads", headers=headers)) == (507, "quota_exceeded")
+        assert send(own, first, 0, b"x" * 40).status_code == 204
+        assert own.delete(second, headers=TUS).status_code == 204
+        assert own.post("/api/v3/assets", content=b"x" * 59).status_code == 201
+        me = own.get("/api/v3/usage").json()["user"]
+        assert (me["uploads"], me["upload_bytes"], me["bytes"]) == (1, 1, 99)
+
+
+@pytest.mark.parametrize("what", ["scene", "project"])
+@pytest.mark.parametrize("permanent", [False, True])
+def test_a_place_that_is_deleted_meanwhile_loses_no_file(
+    client: httpx.Client, what: str, permanent: bool
+) -> None:
+    """It comes to the project without the scene, or to the default project, and is in sight."""
+    project = client.post("/api/v3/projects", json={"name": "Film"}).json()["id"]
+    scenes = f"/api/v3/projects/{project}/scenes"
+    scene = client.post(scenes, json={"name": "One"}).json()["id"]
+    url = begin(client, 3, project_id=project, scene_id=scene)
+    place = f"{scenes}/{scene}" if what == "scene" else f"/api/v3/projects/{project}"
+    client.delete(place, params={"permanent": permanent}).raise_for_status()
+    answer = send(client, url, 0, b"abc")
+    assert answer.status_code == 204, answer.text
+    asset_id = answer.headers["reelbase-asset-id"]
+    assert stored(client, asset_id) == b"abc"
+    shown = client.get(f"/api/v3/assets/{asset_id}").json()
+    home = client.get("/api/v3/projects").json()["items"][0]["id"]
+    assert (shown["project_id"], shown["scene_id"]) == (project if what == "scene" else home, None)
+
+
+def test_a_user_who_is_deleted_for_good_leaves_no_bytes(tmp_path: Path) -> None:
+    """What they were sending goes at once; a piece that is under way is refused."""
+    with running(tmp_path / "data") as server, server.client() as client:
+        user, key = new_user(client, "Lea")
+        with server.client(key) as own:
+            url = begin(own, 9 * MIB)
+            assert send(own, url, 0, b"x" * 5 * MIB).status_code == 204
+            other = begin(own, 9 * MIB)
+        with half_sent(server, other, 0, b"y" * 5 * MIB, 9 * MIB) as raw:
+            until(lambda: count(server, "SELECT count(*) FROM chunk") >= 9)
+            client.delete(f"/api/v3/users/{user}?permanent=true").raise_for_status()
+            raw.sendall(b"y" * 4 * MIB)
+            assert raw.recv(100).startswith(b"HTTP/1.1 404")
+        until(lambda: count(server, "SELECT count(*) FROM chunk") == 0)
+        assert count(server, "SELECT count(*) FROM blob") == 0
 
 
 def test_the_routes_are_documented(client: httpx.Client) -> None:

@@ -96,6 +96,18 @@ def test_a_quota_of_bytes_holds(
     upload(mine, b"as much as there is room for")
 
 
+def test_what_is_around_a_file_in_a_form_does_not_count(
+    client: httpx.Client, user: tuple[str, httpx.Client]
+) -> None:
+    """900 bytes fit into a quota of 1000, though the form has more."""
+    user_id, mine = user
+    limit(client, user_id, max_bytes=1000)
+    body = {"files": {"file": ("x.bin", b"x" * 900)}, "data": {"filename": "y" * 200}}
+    assert mine.post("/api/v3/assets", **body).status_code == 201
+    assert code(mine.post("/api/v3/assets", **body)) == QUOTA
+    assert usage(mine)["user"]["bytes"] == 900
+
+
 def test_a_quota_of_assets_counts_what_is_on_its_way(
     client: httpx.Client, user: tuple[str, httpx.Client]
 ) -> None:

@@ -54,7 +54,7 @@ class List extends EventTarget {
   /**
    * What the server told of: fetched again where it is shown already, listed where it is new.
    * @param {{changed: string[], gone: string[]}} told
-   * @returns {Promise<object[]>} those that were fetched one by one
+   * @returns {Promise<object[]>} those that were fetched alone
    */
   async hear({ changed, gone }) {
     const hidden = this.filtering && gone.some((id) => !this.find(id));
@@ -64,8 +64,9 @@ class List extends EventTarget {
       return [];
     }
     const shown = changed.filter((id) => this.find(id));
-    const found = await Promise.all(shown.map((id) => get(`/assets/${id}`).catch(() => null)));
-    const assets = found.filter(Boolean);
+    // By the list: one that is gone by now is no error there.
+    const found = shown.length ? await get("/assets", { ids: shown.join(), limit: shown.length }).catch(() => null) : null;
+    const assets = found?.items ?? [];
     for (const asset of assets) if (this.find(asset.id)) this.put(asset);
     // One that is new may be gone by now, or hidden by the filters: the list knows.
     const fresh = changed.filter((id) => !shown.includes(id));

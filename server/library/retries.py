@@ -1,0 +1,77 @@
+"""Trying a job again: only with what failed, and never paying for what is there already."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, or_, select
+
+from server.catalog import jobs
+from server.catalog.tables import asset, in_trash, scene
+from server.errors import Conflict
+
+
+def check_place(conn: Connection, row: Row[Any]) -> None:
+    """Raise Conflict when what a job makes would go straight to the trash."""
+    query = select(scene.c.id).where(scene.c.id == row.scene_id, scene.c.deleted_at.is_not(None))
+    if conn.execute(query).first() is not None:
+        raise Conflict(
+            "The scene that this job is for is in the trash: restore it first.", code="in_trash"
+        )
+
+
+def to_retry(conn: Connection, row: Row[Any]) -> list[Row[Any]]:
+    """The clips of a job that a retry makes again: what failed, and what a combine lacks.
+
+    Raises Conflict when what a combine lacks is in the trash: it need not be paid again.
+    """
+    again = []
+    for one in jobs.clips_of(conn, [row.id]):
+        if one.status in ("failed", "canceled"):
+            again.append(one)
+        elif row.combine and one.status == "completed":
+            made = _asset_of(conn, one)
+            if made is None:
+                again.append(one)
+            elif made.deleted_at is not None:
+                raise Conflict(
+                    f"{one.filename} was made, and is in the trash: restore asset {made.id} first.",
+                    code="in_trash",
+                )
+    return again
+
+
+def _asset_of(conn: Connection, row: Row[Any]) -> Row[Any] | None:
+    """What a clip has made, in the trash or not."""
+    there = or_(asset.c.deleted_at.is_(None), in_trash(asset))
+    query: Select[Any] = select(asset.c.id, asset.c.deleted_at)
+    query = query.where(asset.c.id == row.asset_id, there)
+    return conn.execute(query).first()
+
+
+def retry(conn: Connection, row: Row[Any]) -> bool:
+    """Set an ended generate job going again, only with what failed; whether there was anything.
+
+    A clip whose prediction has not ended badly goes on with it: nothing is paid twice. Raises
+    Conflict, see `to_retry`.
+    """
+    again = to_retry(conn, row)
+    for one in again:
+        asked = one.prediction_id is not None or one.submitting_at is not None
+        if one.status == "completed" or one.prediction_ended or not asked:
+            jobs.start_over(conn, one)
+        else:
+            # What it asked for may still run, or be lost: that is looked for first.
+            status = "submitting" if one.prediction_id is None else "processing"
+            jobs.change_clip(conn, one.id, status=status, error_code=None, error_message=None)
+    if again or row.status == "failed":
+        jobs.change(
+            conn,
+            row.id,
+            status="queued",
+            cancel_requested=False,
+            error_code=None,
+            error_message=None,
+            ended_at=None,
+            dismissed_at=None,
+        )
+        return True
+    return False
