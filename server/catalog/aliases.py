@@ -92,9 +92,9 @@ def known(conn: Connection, user_id: str, kind: str, source: str, name: str) -> 
 
 def meanings(conn: Connection, kind: str, name: str) -> list[Row[Any]]:
     """What a name means to whomever and by whichever source: `source`, and of the asset (in the
-    trash or not) `id`, `user_id` and `size`.
+    trash or not) `id`, `user_id`, `size` and `sha256`.
     """
-    query = select(alias.c.source, asset.c.id, asset.c.user_id, asset.c.size)
+    query = select(alias.c.source, asset.c.id, asset.c.user_id, asset.c.size, asset.c.sha256)
     query = query.join(asset, asset.c.id == alias.c.asset_id)
     return list(conn.execute(query.where(alias.c.kind == kind, alias.c.name == name)))
 

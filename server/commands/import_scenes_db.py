@@ -49,13 +49,19 @@ def import_scenes_db(
             place, source, volume, owner=owner, public=public, outcome=outcome, report=report
         )
 
-    moving.run(load(data_dir=data_dir), outcome, work, quiet=as_json)
-    status = moving.show(outcome, as_json=as_json)
-    if outcome.keys and not dry_run:
+    try:
+        moving.run(load(data_dir=data_dir), outcome, work, quiet=as_json)
+        ctx.exit(moving.show(outcome, as_json=as_json))
+    finally:
+        # Also when it was stopped, or failed: the keys came first.
+        _advise(outcome)
+
+
+def _advise(outcome: Outcome) -> None:
+    if outcome.keys and not outcome.dry_run:
         click.echo(
             f"API keys of the old installation work here now ({outcome.keys}), to read, write and "
             "generate. Rotate them: for each make a new one (reelbase keys create --user NAME), "
             "hand it out, then revoke the old one (reelbase keys list, reelbase keys revoke ID).",
             err=True,
         )
-    ctx.exit(status)

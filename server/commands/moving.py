@@ -11,7 +11,7 @@ import click
 from server.blobs.locks import Locked, LockFile
 from server.blobs.volume import Volume
 from server.commands.options import engine_of
-from server.commands.progress import progress, size_of
+from server.commands.progress import count_of, progress, size_of
 from server.commands.store import opened
 from server.errors import Conflict, ReelbaseError
 from server.library import collect
@@ -26,6 +26,8 @@ owner = click.option(
 )
 public = click.option("--public", is_flag=True, help="Let everybody play it, without credentials.")
 
+# So many of a kind are told by name.
+NAMED = 10
 # What runs an import: it is given the place, the volume and what is told how far it is.
 Work = Callable[[Place, Volume, Report], Awaitable[None]]
 
@@ -42,10 +44,12 @@ def run(settings: Settings, outcome: Outcome, work: Work, *, quiet: bool) -> Non
             asyncio.run(_run(settings, outcome, work, report))
     except KeyboardInterrupt:
         click.echo(f"\nStopped. {_came(outcome)} Run it again to go on.", err=True)
+        _say_notes(outcome)
         sys.exit(130)
-    except ReelbaseError:
+    except (ReelbaseError, click.ClickException):
         if not outcome.dry_run and outcome.videos.imported + outcome.assets.imported:
             click.echo(f"{_came(outcome)} Run it again to go on.", err=True)
+        _say_notes(outcome)
         raise
 
 
@@ -56,8 +60,7 @@ def show(outcome: Outcome, *, as_json: bool) -> int:
     else:
         for line in _lines(outcome):
             click.echo(line)
-    for note in outcome.notes:
-        click.echo(note, err=True)
+    _say_notes(outcome)
     if not outcome.fits:
         click.echo(
             f"The volume has no room for {size_of(outcome.needed)}: extend it first.", err=True
@@ -65,10 +68,24 @@ def show(outcome: Outcome, *, as_json: bool) -> int:
     return 1 if outcome.damaged else 0
 
 
+def _say_notes(outcome: Outcome) -> None:
+    if outcome.replaced:
+        mean = "would mean" if outcome.dry_run else "mean"
+        named = ", ".join(outcome.replaced[:NAMED]) + (", …" if outcome.replaced[NAMED:] else "")
+        click.echo(
+            f"Old ids that meant other bytes of the same user before, and {mean} what came now: "
+            f"{named} ({len(outcome.replaced)} in all). What they meant before stays under its "
+            "own id.",
+            err=True,
+        )
+    for note in outcome.notes:
+        click.echo(note, err=True)
+
+
 def _came(outcome: Outcome) -> str:
     come = outcome.videos.imported + outcome.assets.imported
     size = size_of(outcome.videos.bytes + outcome.assets.bytes)
-    return f"{come} files ({size}) were imported before, and stay."
+    return f"What was imported before stays: {count_of(come, 'file')} ({size})."
 
 
 def _lines(outcome: Outcome) -> Iterator[str]:
@@ -86,7 +103,8 @@ def _lines(outcome: Outcome) -> Iterator[str]:
         )
     if outcome.projects or outcome.scenes:
         made = "would be made" if outcome.dry_run else "made"
-        yield f"{outcome.projects} projects and {outcome.scenes} scenes {made}"
+        projects, scenes = count_of(outcome.projects, "project"), count_of(outcome.scenes, "scene")
+        yield f"{projects} and {scenes} {made}"
     for one in outcome.owners:
         there = "without an owner" if one.old is None else f"of user {one.old}"
         new = ", a new user" if one.made else ""

@@ -40,6 +40,11 @@ def _bar(label: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
         bar.update(max(0, STEPS - bar.pos))
 
 
+def count_of(number: int, noun: str) -> str:
+    """How many there are: 1 asset, 2 assets."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def size_of(size: int) -> str:
     """Bytes as a person reads them."""
     return f"{size / MB:,.1f} MB"

@@ -149,6 +149,78 @@ def test_users_are_called_what_they_are_called_there(library: Library, old: Path
     assert owners(library)["video 9"] == "Alice"
 
 
+def test_people_of_one_name_stay_apart(library: Library, tmp_path: Path) -> None:
+    """Each old key opens what is its owner's, also when it comes again under another name here."""
+    path = tmp_path / "scenes.db"
+    with old_database(
+        path, TABLES + "CREATE TABLE users(id INTEGER, name TEXT, email TEXT);"
+    ) as db:
+        people = [(1, "John", None), (2, "John", "j@example.com"), (3, "Ann", None), (4, "1", None)]
+        db.executemany("INSERT INTO users VALUES (?, ?, ?)", people)
+        for number in (1, 2, 3, 4):
+            db.execute("INSERT INTO api_keys VALUES (?, ?, 0)", (number, sha256(f"key {number}")))
+            video = "INSERT INTO generated_videos(id, video_data, user_id) VALUES (?, x'0102', ?)"
+            db.execute(video, (number, number))
+        db.execute(video, (5, "Ann"))
+    told = good("import-scenes-db", path, "--dry-run", "--data-dir", library.folder)
+    done = good("import-scenes-db", path, "--data-dir", library.folder)
+    assert told["notes"] == done["notes"]
+    assert "called John: 1 becomes John (1), 2 becomes j@example.com" in done["notes"][1]
+    whose = {
+        "video 1": "John (1)",
+        "video 2": "j@example.com",
+        "video 3": "Ann",
+        "video 4": "1 (4)",
+        "video 5": "Ann",
+    }
+    assert owners(library) == whose
+    with library.database() as db:
+        db.execute("UPDATE user SET name = 'Johnny' WHERE name = 'John (1)'")
+        db.execute("UPDATE user SET name = 'John (1)' WHERE name = 'Ann'")
+        db.execute("DELETE FROM api_key WHERE hash = ?", (sha256("key 1"),))
+    with old_database(path, "") as db:
+        db.execute(video, (6, 1))
+    good("import-scenes-db", path, "--data-dir", library.folder)
+    assert owners(library)["video 6"] not in ("John (1)", "j@example.com"), "that is Ann by now"
+
+
+def test_a_key_that_is_revoked_anywhere_is_revoked(library: Library, tmp_path: Path) -> None:
+    """And one that is listed for several is the first one's, however often it comes."""
+    path = tmp_path / "scenes.db"
+    with old_database(path) as db:
+        for whose, key, revoked in (
+            ("ann", "twice", 0),
+            ("ann", "twice", 1),
+            ("ben", "both", 0),
+            ("cid", "both", 0),
+            (None, "nobody's", 0),
+        ):
+            db.execute("INSERT INTO api_keys VALUES (?, ?, ?)", (whose, sha256(key), revoked))
+        db.execute("INSERT INTO assets(id, blob_data, owner) VALUES (1, x'01', 'cid')")
+    done = good("import-scenes-db", path, "--data-dir", library.folder)
+    assert (done["keys"], done["keys_revoked"]) == (2, 1)
+    assert any("listed for cid, too: it is ben's" in note for note in done["notes"])
+    assert any("has no user there: it opens all that is admin's" in one for one in done["notes"])
+    query = "SELECT user.name FROM user JOIN api_key ON user_id = user.id WHERE hash = ? AND {}"
+    with library.database() as db:
+
+        def owner(key: str, state: str) -> list[tuple[str]]:
+            return db.execute(query.format(state), (sha256(key),)).fetchall()
+
+        assert owner("twice", "revoked_at IS NOT NULL") == [("ann",)]
+        assert owner("both", "revoked_at IS NULL") == [("ben",)]
+    again = good("import-scenes-db", path, "--data-dir", library.folder)
+    assert (again["keys"], again["keys_present"]) == (0, 3)
+    assert owners(library) == {"asset 1": "cid"}
+
+
+@pytest.mark.parametrize("odd", ["9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+05:00"])
+def test_an_odd_date_stops_nothing(library: Library, old: Path, odd: str) -> None:
+    with old_database(old, "") as db:
+        db.execute("UPDATE generated_videos SET created_at = ?", (odd,))
+    assert good("import-scenes-db", old, "--data-dir", library.folder)["videos"]["imported"] == 2
+
+
 def test_keys_that_are_known_here_stay_as_they_are(library: Library, old: Path) -> None:
     """Revoked here stays revoked; revoked there since is said, and not done unasked."""
     good("import-scenes-db", old, "--data-dir", library.folder)
@@ -173,12 +245,23 @@ def test_a_second_installation_may_have_the_same_ids(library: Library, old: Path
     good("import-scenes-db", old, "--data-dir", library.folder)
     other = old.parent / "other.db"
     with old_database(other) as db:
-        db.execute("INSERT INTO generated_videos(id, video_data) VALUES (1, x'010203')")
-    brought = good("import-scenes-db", other, "--owner", "alice", "--data-dir", library.folder)
-    assert brought["videos"]["imported"] == 1
+        same_size = VIDEO[:-1] + bytes([VIDEO[-1] ^ 1])
+        db.execute("INSERT INTO generated_videos(id, video_data) VALUES (1, ?)", (same_size,))
+        db.execute("INSERT INTO assets(id, blob_data) VALUES ('face-1', x'01')")
+    command = ("import-scenes-db", other, "--owner", "alice", "--data-dir", library.folder)
+    told, brought = good(*command, "--dry-run"), good(*command)
+    for outcome in (told, brought):
+        assert (outcome["videos"]["imported"], outcome["videos"]["present"]) == (1, 0)
+        assert outcome["replaced"] == ["video 1"], "face-1 is bob's"
+    meant = """
+        SELECT asset.sha256 FROM alias JOIN asset ON asset.id = asset_id
+        WHERE alias.kind = 'video' AND alias.name = '1' ORDER BY alias.id
+    """
+    assert rows(library, meant) == [(sha256(VIDEO),), (sha256(same_size),)]
     for path in (old, other):
         again = good("import-scenes-db", path, "--owner", "alice", "--data-dir", library.folder)
-        assert again["videos"]["imported"] == 0
+        assert again["videos"]["imported"] == again["assets"]["imported"] == 0
+        assert again["owners"] == []
 
 
 @pytest.mark.parametrize(

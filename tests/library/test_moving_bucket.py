@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -112,6 +114,7 @@ def test_objects_are_filed_by_their_keys_and_answer_to_them(bucket: Bucket, serv
         assert project["name"] == "Film"
         [scene] = admin.get(f"/api/v3/projects/{project['id']}/scenes").json()["items"]
         assert (scene["id"], scene["name"]) == (found["scene_id"], "Opening")
+        assert scene["media_asset_id"] == found["id"]
         assert found["storage_key"] == (
             f"users/{people['ann']}/projects/{project['id']}/scenes/{scene['id']}"
             f"/video/{found['filename']}"
@@ -156,7 +159,7 @@ def test_a_mapping_says_whose_it_is_and_who_may_see_it(
             writer.writerows(rows)
     done = bucket.imported("--map", path)
     assert done["assets"]["imported"] == 3
-    assert "1 keys of the mapping are not in the bucket: nothing.jpg" in done["notes"]
+    assert "Keys of the mapping that are not in the bucket: 1 (nothing.jpg)" in done["notes"]
     with server.client(None) as anybody, server.client() as admin:
         assert anybody.get(f"/api/v1/storage/{flat}").content == data
         assert anybody.get(f"/api/v1/storage/{quote(filed, safe='')}").content == data
@@ -245,6 +248,42 @@ def test_what_cannot_be_imported_is_refused_in_words(
             places.load_map(mapping)
         result = reelbase("import-bucket", bucket.url, "--map", mapping, **environment)
         assert result.exit_code == 2
+
+
+class _OneBadKey(BaseHTTPRequestHandler):
+    """A bucket that has what SeaweedFS would not take."""
+
+    def do_GET(self) -> None:
+        listed = "".join(
+            f"<Contents><Key>{key}</Key><LastModified>2025-01-01T00:00:00.000Z</LastModified>"
+            "<ETag>x</ETag><Size>1</Size></Contents>"
+            for key in ("a.mp4", "media//b.mp4")
+        )
+        answer = f"<ListBucketResult>{listed}</ListBucketResult>".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_a_key_that_cannot_be_read_is_named_with_the_way_around(server: Server) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _OneBadKey) as s3:
+        Thread(target=s3.serve_forever).start()
+        environment = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3.server_port}",
+            "AWS_ACCESS_KEY_ID": "a",
+            "AWS_SECRET_ACCESS_KEY": "b",
+            "AWS_REGION": "us-east-1",
+            "REELBASE_DATA_DIR": str(server.folder),
+        }
+        result = reelbase("import-bucket", "s3://bucket", **environment)
+        s3.shutdown()
+    assert result.exit_code == 1
+    assert '"media//b.mp4"' in result.output
+    assert "Import prefixes without them (s3://bucket/PREFIX)" in result.output
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,8 @@ def test_a_transaction_that_was_cut_off_is_not_cleaned_up_by_us(tmp_path: Path) 
         (1744886022000, "2025-04-17T10:33:42+00:00"),
         ("20250417103342", "2025-04-17T10:33:42+00:00"),
         ("yesterday", None),
+        ("9999-12-31T23:59:59-01:00", None),
+        ("0001-01-01T00:00:00+05:00", None),
         (2025, None),
         (float("inf"), None),
         (None, None),

@@ -15,13 +15,14 @@ from typing import Any
 from sqlalchemy import Connection
 
 from server.blobs.volume import Volume
-from server.catalog import aliases, assets
+from server.catalog import aliases, assets, events, projects
 from server.library import intake
 from server.library.moving import copying, places
 from server.library.moving.copying import Damaged, Outcome, Place, Report
 from server.library.moving.objects import Object, Objects, Unreadable
 from server.library.moving.owners import Owners
 from server.library.moving.places import Places, Wanted
+from server.media import sniff
 
 
 async def run(
@@ -83,16 +84,16 @@ class _Run:
         outcome.owners = list(owners.all)
         if self._no_md5:
             outcome.notes.append(
-                f"The ETags of {self._no_md5} objects are no MD5 of their bytes (as when a store "
-                "encrypts them): those were read twice, and came alike."
+                f"Objects whose ETag is no MD5 of their bytes (as when a store encrypts them): "
+                f"{self._no_md5}. They were read twice, and came alike."
             )
 
     def _check_mapping(self, there: list[Object]) -> None:
         names = {name for one in there for name in self._names(one)}
         if unused := [key for key in self._mapping if key not in names]:
             self._outcome.notes.append(
-                f"{len(unused)} keys of the mapping are not in the bucket: {unused[0]}"
-                + (", …" if len(unused) > 1 else "")
+                f"Keys of the mapping that are not in the bucket: {len(unused)} ({unused[0]}"
+                + (", …)" if len(unused) > 1 else ")")
             )
 
     def _names(self, one: Object) -> list[str]:
@@ -104,7 +105,8 @@ class _Run:
         return [
             one
             for one in found
-            if not copying.is_here(conn, aliases.OBJECT, self._known_as(one), one.size)
+            # The name has the ETag in it.
+            if not copying.here(conn, aliases.OBJECT, self._known_as(one), one.size)
         ]
 
     def _known_as(self, one: Object) -> str:
@@ -173,7 +175,17 @@ class _Run:
         )
         if wanted.public:
             assets.change(conn, asset_id, visibility="public")
+        if scene is not None and sniff.kind(incoming.content_type) in ("video", "image"):
+            _show(conn, project, scene, asset_id)
         keys: list[dict[str, Any]] = [{"kind": aliases.OBJECT, "name": self._known_as(one)}]
         keys += [{"kind": aliases.KEY, "name": name} for name in self._names(one)]
         for key in keys:
             copying.name(conn, source=self._objects.bucket, asset_id=asset_id, now=now, **key)
+
+
+def _show(conn: Connection, project: str, scene: str, asset_id: str) -> None:
+    """Have a scene show this if it shows nothing yet."""
+    row = projects.get_scene(conn, project, scene)
+    if row is not None and row.media_asset_id is None:
+        projects.set_scene_asset(conn, scene, projects.MEDIA, asset_id)
+        events.scene_changed(conn, scene)

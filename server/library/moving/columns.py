@@ -175,6 +175,6 @@ def _moment(said: str | None) -> datetime | None:
         return datetime.fromtimestamp(number, UTC) if number > 1e8 else None
     try:
         at = datetime.fromisoformat(said)
-    except ValueError:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):  # the second: in UTC it is before the year 1, or after 9999
         return None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

@@ -58,9 +58,11 @@ class Outcome:
     keys_revoked: int = 0
     keys_present: int = 0
     owners: list[Owner] = field(default_factory=list)
+    # Old ids that meant other bytes of the same owner before.
+    replaced: list[str] = field(default_factory=list)
     skipped: list[Skip] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    # Bytes that are to be read, and whether the volume takes them.
+    # Bytes that are to be stored, and whether the volume takes them.
     needed: int = 0
     fits: bool = True
 
@@ -127,15 +129,21 @@ def _read_again(path: Path, blob_id: int, sealed: Sealed) -> None:
             raise Damaged(f"what was written cannot be read again: {error}") from None
 
 
-def is_here(conn: Connection, kind: str, name: str, size: int | None = None) -> bool:
-    """Whether an import has brought what had this name, and this size, there.
+def here(conn: Connection, kind: str, name: str, size: int) -> set[str]:
+    """The SHA-256s of what imports have brought, trash included, that had this name and size.
 
-    Two installations may both have had a video 7: the size tells them apart.
+    Two installations may both have had a video 7: the bytes tell them apart.
     """
-    return any(
-        row.source != aliases.MOVED and (size is None or row.size == size)
+    return {
+        row.sha256
         for row in aliases.meanings(conn, kind, name)
-    )
+        if row.source != aliases.MOVED and row.size == size
+    }
+
+
+def means_another(conn: Connection, user_id: str, kind: str, name: str) -> bool:
+    """Whether an old name means something of this user's already."""
+    return any(row.user_id == user_id for row in aliases.meanings(conn, kind, name))
 
 
 def name(

@@ -10,7 +10,12 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, PreconditionError
+from obstore.exceptions import (
+    BaseError,
+    InvalidPathError,
+    PermissionDeniedError,
+    PreconditionError,
+)
 
 from server.errors import Invalid, Unavailable
 from server.library.backup.target import reason, s3_store
@@ -54,10 +59,12 @@ class Objects:
         if parts.scheme != "s3" or not parts.netloc:
             raise Invalid(f"'{url}' is not of the form s3://bucket or s3://bucket/prefix.")
         self.bucket, self.prefix = f"s3://{parts.netloc}", parts.path.strip("/")
+        # Keys are whole here; the prefix is only checked.
+        s3_store(parts.netloc, self.prefix)
         self._store = s3_store(parts.netloc)
 
     async def list(self) -> list[Object]:
-        """Every object, by key. Raises Unavailable."""
+        """Every object, by key. Raises Unavailable, and Invalid for keys that cannot be read."""
         found = []
         async with self._words():
             async for page in obstore.list(self._store, self.prefix or None):
@@ -104,6 +111,15 @@ class Objects:
             yield
         except FileNotFoundError as error:
             raise Unreadable(f"it is not there: {reason(error)}") from None
+        except InvalidPathError as error:
+            # The client drops the whole page of the list that such a key is on.
+            said = "".join(one if one.isprintable() else "?" for one in reason(error))
+            raise Invalid(
+                f"{self.bucket} has a key that can neither be read nor be listed around: {said}. "
+                "Such are keys with '//' in them, with '.' or '..' between slashes, or with "
+                f"control characters. Import prefixes without them ({self.bucket}/PREFIX), or "
+                "give those objects other keys first."
+            ) from None
         except PreconditionError:
             raise Unreadable("it was changed while it was read: it comes the next time") from None
         except PermissionDeniedError as error:

@@ -1,5 +1,6 @@
 """API keys of a former installation: known by their hashes, which are made as ours are."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,20 +15,40 @@ from server.library.moving.owners import Owners
 SCOPES = ("read", "write", "generate")
 # Columns of the keys, and of a table of users if there is one.
 COLUMNS = columns.KEY
-PEOPLE = ("id", "user_id", "username", "name", "email")
+NAMES = ("username", "name", "email")
+PEOPLE = ("id", "user_id", *NAMES)
+_NUMBER = "row number"
 
 Row = Mapping[str, Any]
 
 
-def names(rows: Sequence[Row], people: Sequence[Row]) -> dict[str, str]:
-    """What the users there are called, by the ids that their keys have for them."""
-    called = {old: old for row in rows if (old := columns.first(row, columns.OWNER))}
+def names(rows: Sequence[Row], people: Sequence[Row], notes: list[str]) -> dict[str, str]:
+    """What the users there are to be called, by their ids; never two the same.
+
+    A name, or an e-mail address, is somebody's if nobody else there has it, or has it as an id.
+    Who is called differently for that is said in `notes`.
+    """
+    said: dict[str, list[str]] = {
+        old: [] for row in rows if (old := columns.first(row, columns.OWNER))
+    }
     for person in people:
         old = columns.first(person, ("id", "user_id"))
-        name = columns.first(person, ("username", "name", "email"))
-        if old and name:
-            called[old] = name
-    return called
+        called = [name for one in NAMES if (name := columns.text(person.get(one)))]
+        if old and called:
+            said[old] = [*called, f"{called[0]} ({old})"]
+    claims: defaultdict[str, set[str]] = defaultdict(set)
+    for old, called in said.items():
+        for name in (*called, old):
+            claims[name].add(old)
+    chosen = {
+        old: next((name for name in called if len(claims[name]) == 1), old)
+        for old, called in said.items()
+    }
+    for name in sorted({called[0] for old, called in said.items() if called}):
+        if len(olds := sorted(claims[name])) > 1:
+            become = ", ".join(f"{old} becomes {chosen[old]}" for old in olds)
+            notes.append(f"Several users there are called {name}: {become}.")
+    return chosen
 
 
 def adopt(
@@ -39,28 +60,41 @@ def adopt(
     the first admin. Raises NotFound, Invalid.
     """
     now = datetime.now(UTC)
+    listed: defaultdict[str, list[Row]] = defaultdict(list)
+    for number, row in enumerate(rows, 1):
+        hashed = columns.digest(row.get(columns.HASH))
+        if hashed is None:
+            outcome.skip(f"api_keys row {number}", "its key_hash is not a SHA-256 in hex")
+        else:
+            listed[hashed].append({**row, _NUMBER: number})
     good: set[str | None] = set()
-    for row in rows:
-        old, hashed = columns.first(row, columns.OWNER), columns.digest(row.get(columns.HASH))
-        there = None if hashed is None else keys.by_hash(conn, hashed)
+    for hashed, same in listed.items():
+        old, there = columns.first(same[0], columns.OWNER), keys.by_hash(conn, hashed)
         if there is not None and old is not None:
             # Whatever they are called by now.
             owners.bind(conn, old, there.user_id)
-        if hashed is not None and not columns.is_revoked(row):
+        if not _is_revoked(same):
             good.add(old)
     owners.set_default(conn, default, next(iter(good)) if len(good) == 1 else None)
-    for number, row in enumerate(rows, 1):
-        _adopt_one(conn, f"api_keys row {number}", row, owners, outcome, now)
+    for hashed, same in listed.items():
+        _adopt_one(conn, hashed, same, owners, outcome, now)
+
+
+def _is_revoked(same: Sequence[Row]) -> bool:
+    """Whether a key is; one that is listed more than once is good if it is so everywhere."""
+    return any(columns.is_revoked(row) for row in same)
 
 
 def _adopt_one(
-    conn: Connection, what: str, row: Row, owners: Owners, outcome: Outcome, now: datetime
+    conn: Connection,
+    hashed: str,
+    same: Sequence[Row],
+    owners: Owners,
+    outcome: Outcome,
+    now: datetime,
 ) -> None:
-    hashed = columns.digest(row.get(columns.HASH))
-    if hashed is None:
-        outcome.skip(what, "its key_hash is not a SHA-256 in hex")
-        return
-    revoked = columns.is_revoked(row)
+    """Take in a key, from all the rows that have it: whose it is the first of them says."""
+    row, revoked = same[0], _is_revoked(same)
     there = keys.by_hash(conn, hashed)
     if there is not None:
         outcome.keys_present += 1
@@ -70,12 +104,16 @@ def _adopt_one(
                 f"reelbase keys revoke {there.id}"
             )
         return
+    what, old = f"api_keys row {row[_NUMBER]}", columns.first(row, columns.OWNER)
     try:
-        expires_at = columns.expiry(row)
+        expire = [at for one in same if (at := columns.expiry(one)) is not None]
     except ValueError:
         outcome.skip(what, "it cannot be told until when it is good")
         return
-    owner = owners.find(conn, columns.first(row, columns.OWNER), now)
+    if others := {columns.first(one, columns.OWNER) for one in same} - {old}:
+        named = ", ".join(sorted(other or "nobody" for other in others))
+        outcome.notes.append(f"The key of {what} is listed for {named}, too: it is {old}'s here.")
+    owner = owners.find(conn, old, now)
     hint = columns.first(row, columns.HINT)
     if owner.id is not None and not outcome.dry_run:
         keys.adopt(
@@ -86,8 +124,12 @@ def _adopt_one(
             hint=f"…{hint[-4:]}" if hint else "…",
             scopes=SCOPES,
             created_at=columns.moment(row, columns.CREATED, now) or now,
-            expires_at=expires_at,
+            expires_at=min(expire, default=None),
             revoked_at=now if revoked else None,
         )
     outcome.keys_revoked += revoked
     outcome.keys += not revoked
+    if old is None and not revoked:
+        outcome.notes.append(
+            f"The key of {what} has no user there: it opens all that is {owner.name}'s here."
+        )

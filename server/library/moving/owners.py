@@ -1,7 +1,7 @@
 """Whose what is imported becomes: users of a former installation and users here."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -21,25 +21,47 @@ class Owner:
 
 
 class Owners:
-    """The users here by those there. Who is missing is made when something of theirs comes."""
+    """The users here by those there. Who is missing is made when something of theirs comes.
 
-    def __init__(self, names: Mapping[str, str] | None = None, *, dry: bool = False) -> None:
-        """`names` are what users there are called, by their ids there; `dry` makes nobody."""
+    Where it is known who there is (`names`), two of them are never one user here.
+    """
+
+    def __init__(
+        self,
+        names: Mapping[str, str] | None = None,
+        *,
+        notes: list[str] | None = None,
+        dry: bool = False,
+    ) -> None:
+        """`names` are what users there are called, each differently, by their ids there.
+
+        `dry` makes nobody; `notes` gets what people should know.
+        """
         self._names = names or {}
+        self._ids = {name: old for old, name in self._names.items()}
+        self._notes = [] if notes is None else notes
         self._dry = dry
         self._known: dict[str | None, Owner] = {}
+        self._asked: dict[str | None, Owner] = {}
         self._default: str | None = None
 
     @property
     def all(self) -> Iterable[Owner]:
         """Everybody who was asked for."""
-        return self._known.values()
+        return self._asked.values()
 
     def bind(self, conn: Connection, old: str | None, user_id: str) -> None:
-        """Say who a user there is here."""
+        """Say who a user there is here; who is somebody else's already stays that."""
         row = users.get(conn, user_id)
-        if row is not None:
-            self._known[old] = Owner(old, row.name, row.id)
+        if row is None:
+            return
+        if (other := self._other(old, row.id)) is not None:
+            self._notes.append(
+                f"Users {other} and {old} there have keys of one user here, {row.name} ({row.id}): "
+                f"what comes of {old} is kept apart from that."
+            )
+            return
+        self._known[old] = Owner(old, row.name, row.id)
 
     def set_default(self, conn: Connection, wanted: str | None, only: str | None) -> None:
         """Whose it becomes when nobody's name is on it.
@@ -63,7 +85,16 @@ class Owners:
 
     def find(self, conn: Connection, old: str | None, now: datetime) -> Owner:
         """Who a user there (None: nobody) is here; made if missing."""
-        old = self._default if old is None else old
+        owner = self._find(conn, self._default if old is None else old, now)
+        self._asked[old] = owner if owner.old == old else replace(owner, old=old, made=False)
+        return owner
+
+    def _find(self, conn: Connection, old: str | None, now: datetime) -> Owner:
+        if old is not None and old not in self._names and old in self._ids:
+            # A column that has names where others have ids.
+            if old not in self._asked:
+                self._notes.append(f"{old} is taken for user {self._ids[old]} there, called so.")
+            old = self._ids[old]
         owner = self._known.get(old)
         if owner is not None and (owner.id is None or users.get(conn, owner.id) is not None):
             return owner
@@ -71,6 +102,10 @@ class Owners:
             raise NotFound("The user whose it was to become was deleted meanwhile.")
         name = self._names.get(old, old)
         row = users.find(conn, name)
+        if row is not None and (other := self._other(old, row.id)) is not None:
+            own = f"{name} ({old})"
+            self._notes.append(f"{name} here is user {other} there: user {old} becomes {own}.")
+            name, row = own, users.find(conn, own)
         if row is not None:
             owner = Owner(old, row.name, row.id)
         elif self._dry:
@@ -79,3 +114,10 @@ class Owners:
             owner = Owner(old, name, users.create(conn, name, is_admin=False, now=now), made=True)
         self._known[old] = owner
         return owner
+
+    def _other(self, old: str | None, user_id: str) -> str | None:
+        """Who else there is this user here; nobody where ids there are names or ids of ours."""
+        if not self._names or old is None:
+            return None
+        taken = (one.old for one in self._known.values() if one.id == user_id)
+        return next((one for one in taken if one is not None and one != old), None)

@@ -5,9 +5,12 @@ a transaction of its own that gives it its old names, and by those it is known t
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+import hashlib
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -18,13 +21,14 @@ from server.library import intake
 from server.library.moving import columns, copying, old_keys
 from server.library.moving.copying import Damaged, Outcome, Place, Report, Tally
 from server.library.moving.owners import Owners
-from server.library.moving.source import Changed, Entry, Source, Table, Unreadable
+from server.library.moving.source import Changed, Entry, Source, Table, Unreadable, in_thread
 
 VIDEOS, ASSETS, KEYS, USERS = "generated_videos", "assets", "api_keys", "users"
 # What these jobs have for a provider and, where none is known, for a model.
 IMPORTED = "imported"
 # How often a row is read while its file is written to.
 TRIES = 3
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ class _Run:
         self._outcome = outcome
         # Which installation the names are of, for people to read.
         self._label = f"scenes-db {source.path.name}"
-        self._done = 0
+        # Bytes read by now, and to be read.
+        self._done = self._total = 0
 
     async def run(self, volume: Volume) -> None:
         tables = await asyncio.to_thread(self._source.tables)
@@ -89,10 +94,9 @@ class _Run:
         wanted = []
         for kind in _KINDS:
             entries = await asyncio.to_thread(self._entries, tables, kind)
-            new = await self._place.database.read(self._missing, kind, entries)
-            self._tally(kind).present = len(entries) - len(new)
-            wanted += [(kind, entry) for entry in new]
+            wanted += await self._missing(tables, kind, entries)
         self._outcome.needed = sum(entry.size or 0 for _, entry in wanted)
+        self._total = self._done + self._outcome.needed
         self._outcome.fits = volume.has_room(self._outcome.needed)
         if not self._outcome.dry_run:
             volume.check(self._outcome.needed)
@@ -100,7 +104,7 @@ class _Run:
         for kind, entry in wanted:
             await self._row(tables[kind.table], kind, entry)
             self._done += entry.size or 0
-            self._report(self._done, self._outcome.needed)
+            self._report(self._done, self._total)
         self._outcome.owners = list(self._owners.all)
 
     def _entries(self, tables: dict[str, Table], kind: _Kind) -> list[Entry]:
@@ -130,11 +134,40 @@ class _Run:
                 good.append(entry)
         return good
 
-    def _missing(self, conn: Connection, kind: _Kind, entries: list[Entry]) -> list[Entry]:
-        return [one for one in entries if not self._is_here(conn, kind, one)]
+    async def _missing(
+        self, tables: dict[str, Table], kind: _Kind, entries: list[Entry]
+    ) -> list[tuple[_Kind, Entry]]:
+        """The rows that are not here. Those that seem to be are read, to compare their bytes."""
 
-    def _is_here(self, conn: Connection, kind: _Kind, entry: Entry) -> bool:
-        return copying.is_here(conn, kind.alias, columns.text(entry.id) or "", entry.size)
+        def look(conn: Connection) -> list[set[str]]:
+            names = [(columns.text(one.id) or "", one.size or 0) for one in entries]
+            return [copying.here(conn, kind.alias, *one) for one in names]
+
+        found = list(zip(entries, await self._place.database.read(look), strict=True))
+        self._total += sum(one.size or 0 for one, had in found if had)
+        missing = []
+        for entry, had in found:
+            if had:
+                try:
+                    digest = await self._again(self._sha256, tables[kind.table], kind, entry)
+                except Unreadable as error:
+                    what = f"{kind.table} {entry.id}"
+                    self._outcome.skip(what, f"it cannot be compared with what is here: {error}")
+                    continue
+                self._done += entry.size or 0
+                self._report(self._done, self._total)
+                if digest in had:
+                    self._tally(kind).present += 1
+                    continue
+            missing.append((kind, entry))
+        return missing
+
+    async def _sha256(self, table: Table, kind: _Kind, entry: Entry) -> str:
+        digest = hashlib.sha256()
+        async with aclosing(in_thread(self._source.pieces(table, entry, kind.column))) as pieces:
+            async for piece in pieces:
+                await asyncio.to_thread(digest.update, piece)
+        return digest.hexdigest()
 
     def _tally(self, kind: _Kind) -> Tally:
         return self._outcome.videos if kind.alias == aliases.VIDEO else self._outcome.assets
@@ -149,41 +182,59 @@ class _Run:
             names = await asyncio.to_thread(self._source.rows, people, old_keys.PEOPLE)
         dry, database = self._outcome.dry_run, self._place.database
         transact = database.read if dry else database.write
-        owners = Owners(old_keys.names(rows, names), dry=dry)
+        notes = self._outcome.notes
+        owners = Owners(old_keys.names(rows, names, notes), notes=notes, dry=dry)
         await transact(old_keys.adopt, rows, owners, self._owner, self._outcome)
         return owners
 
     async def _row(self, table: Table, kind: _Kind, entry: Entry) -> None:
         """Import a row, or note why not."""
-        what = f"{kind.table} {entry.id}"
-        for left in reversed(range(TRIES)):
+        try:
+            await self._again(self._import, table, kind, entry)
+        except (Damaged, Unreadable) as error:
+            self._outcome.skip(f"{kind.table} {entry.id}", str(error))
+
+    async def _again(
+        self,
+        work: Callable[[Table, _Kind, Entry], Awaitable[_T]],
+        table: Table,
+        kind: _Kind,
+        entry: Entry,
+    ) -> _T:
+        """Do it, and again when the file was written to meanwhile."""
+        for _ in range(TRIES - 1):
             try:
-                await self._import(table, kind, entry)
-            except (Damaged, Unreadable) as error:
-                self._outcome.skip(what, str(error))
+                return await work(table, kind, entry)
             except Changed:
-                if not left:
-                    raise
                 continue
-            return
+        return await work(table, kind, entry)
 
     async def _import(self, table: Table, kind: _Kind, entry: Entry) -> None:
         row = await asyncio.to_thread(self._source.details, table, entry, columns.ROW)
         facts = columns.facts(row, datetime.now(UTC))
         if self._outcome.dry_run:
-            await self._place.database.read(self._owners.find, facts.owner, datetime.now(UTC))
+            replaces = await self._place.database.read(self._plan, kind, entry, facts)
         else:
-            pieces = _in_thread(self._source.pieces(table, entry, kind.column))
+            pieces = in_thread(self._source.pieces(table, entry, kind.column))
             size, done = entry.size or 0, self._done
 
             def report(come: int) -> None:
-                self._report(done + come, self._outcome.needed)
+                self._report(done + come, self._total)
 
             async with self._place.copy(pieces, size, report) as incoming:
-                await self._place.database.write(self._keep, kind, entry, facts, incoming)
+                write = self._place.database.write
+                replaces = await write(self._keep, kind, entry, facts, incoming)
+        if replaces:
+            self._outcome.replaced.append(f"{kind.noun} {columns.text(entry.id)}")
         tally = self._tally(kind)
         tally.imported += 1
         tally.bytes += entry.size or 0
+
+    def _plan(self, conn: Connection, kind: _Kind, entry: Entry, facts: columns.Facts) -> bool:
+        """What `_keep` would say."""
+        owner = self._owners.find(conn, facts.owner, datetime.now(UTC))
+        old = columns.text(entry.id) or ""
+        return owner.id is not None and copying.means_another(conn, owner.id, kind.alias, old)
 
     def _keep(
         self,
@@ -192,13 +243,14 @@ class _Run:
         entry: Entry,
         facts: columns.Facts,
         incoming: intake.Incoming,
-    ) -> None:
-        """Make rows of it, in one transaction."""
+    ) -> bool:
+        """Make rows of it, in one transaction; whether its id meant something else before."""
         now = datetime.now(UTC)
         created = facts.created_at or now
         old = columns.text(entry.id) or ""
         owner = self._owners.find(conn, facts.owner, now)
         assert owner.id is not None
+        replaces = copying.means_another(conn, owner.id, kind.alias, old)
         project = projects.default_project(conn, owner.id)
         job_id = None
         if kind.alias == aliases.VIDEO:
@@ -225,6 +277,7 @@ class _Run:
             copying.name(
                 conn, kind=alias, source=self._label, name=name, asset_id=asset_id, now=now
             )
+        return replaces
 
 
 def _completed_job(
@@ -246,20 +299,3 @@ def _completed_job(
 
 def _last(keys: tuple[str, ...]) -> str | None:
     return keys[0].rpartition("/")[2] if keys else None
-
-
-async def _in_thread(pieces: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
-    """What a generator yields, each step in a thread: it reads from a disk."""
-    step: asyncio.Future[bytes] | None = None
-    try:
-        while True:
-            step = asyncio.ensure_future(asyncio.to_thread(next, pieces, b""))
-            # A step cannot be stopped, and the generator not be closed while it runs.
-            piece = await asyncio.shield(step)
-            if not piece:
-                return
-            yield piece
-    finally:
-        if step is not None:
-            await asyncio.wait([step])
-        pieces.close()

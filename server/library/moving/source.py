@@ -5,8 +5,9 @@ does not see what is in a WAL. So each row is read by a connection of its own, o
 files are at that moment.
 """
 
+import asyncio
 import sqlite3
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,6 +211,23 @@ class Source:
     def _state(self) -> tuple[int, int, int]:
         stat = self.path.stat()
         return stat.st_mtime_ns, stat.st_size, _size(Path(f"{self.path}-wal"))
+
+
+async def in_thread(pieces: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
+    """What a generator yields, each step in a thread: it reads from a disk."""
+    step: asyncio.Future[bytes] | None = None
+    try:
+        while True:
+            step = asyncio.ensure_future(asyncio.to_thread(next, pieces, b""))
+            # A step cannot be stopped, and the generator not be closed while it runs.
+            piece = await asyncio.shield(step)
+            if not piece:
+                return
+            yield piece
+    finally:
+        if step is not None:
+            await asyncio.wait([step])
+        pieces.close()
 
 
 def _table(connection: sqlite3.Connection, name: str) -> Table:
