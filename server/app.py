@@ -125,7 +125,9 @@ def create_app(
     loop = Loop(work)
     gate = Gate(database, signer, _now)
     metrics = Metrics()
-    metrics.last_backup.set_function(lambda: schedule.last_success(settings.data_dir))
+    metrics.last_backup.set_function(
+        lambda: schedule.last_success(settings.data_dir, settings.backup_target)
+    )
     pulse = Pulse(database, stopping)
     uploads = Uploads(database, blobs, volume, _now, lifetime=settings.upload_expiry)
     services = Services(

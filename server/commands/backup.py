@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 import click
 
 from server.commands.options import as_json, data_dir
-from server.commands.progress import MB, progress, size_of
-from server.errors import Invalid
+from server.commands.progress import MB, count_of, progress, size_of
+from server.errors import Invalid, NotFound, ReelbaseError
 from server.library.backup import make, manifest, restore
 from server.library.backup.manifest import DamagedBackup, Loss
 from server.library.backup.target import Target, open_target
@@ -74,32 +73,42 @@ def backup(
     else:
         click.echo(made.id)
         click.echo(
-            f"{made.copied} blobs copied ({size_of(made.copied_bytes)}), {made.skipped} were there "
-            f"already; {made.blobs} blobs ({size_of(made.blob_bytes)}) in all.",
+            f"{count_of(made.copied, 'blob')} copied ({size_of(made.copied_bytes)}), "
+            f"{made.skipped} there already; {count_of(made.blobs, 'blob')} "
+            f"({size_of(made.blob_bytes)}) in all.",
             err=True,
         )
         _print(made.damaged)
     if made.damaged:
-        click.echo(f"{len(made.damaged)} blobs are damaged here and not in the backup.", err=True)
+        lost = count_of(len(made.damaged), "blob")
+        click.echo(f"Damaged here and not in the backup: {lost}.", err=True)
     ctx.exit(1 if made.damaged else 0)
 
 
 @click.command("backups")
 @click.argument("source", required=False)
 @as_json
-def backups(source: str | None, as_json: bool) -> None:
-    """List the complete backups at SOURCE, the newest last."""
+@click.pass_context
+def backups(ctx: click.Context, source: str | None, as_json: bool) -> None:
+    """List the complete backups at SOURCE, the newest last.
+
+    Exits with 1 when there is none, or one that cannot be read.
+    """
     place = _place(source or load().backup_target)
-    found = [manifest.load(place, one) for one in manifest.complete(place)]
+    found: dict[str, manifest.Manifest | str] = {}
+    for backup_id in manifest.complete(place):
+        try:
+            found[backup_id] = manifest.load(place, backup_id)
+        except ReelbaseError as error:
+            found[backup_id] = error.detail
+    if not found:
+        raise NotFound(f"There is no complete backup at {place.name}.")
     if as_json:
-        click.echo(json.dumps([_shown(one) for one in found], indent=2))
-        return
-    for one in found:
-        lacks = f"  lacks {len(one.damaged)} blobs" if one.damaged else ""
-        click.echo(
-            f"{one.id}  {one.created_at[:19].replace('T', ' ')} UTC  {one.blobs} blobs  "
-            f"{size_of(one.blob_bytes)}  version {one.version}{lacks}"
-        )
+        click.echo(json.dumps([_shown(*one) for one in found.items()], indent=2))
+    else:
+        for backup_id, one in found.items():
+            click.echo(f"{backup_id}  {one if isinstance(one, str) else _line(one)}")
+    ctx.exit(1 if any(isinstance(one, str) for one in found.values()) else 0)
 
 
 @click.command("restore")
@@ -144,7 +153,7 @@ def restore_(
         click.echo(json.dumps(asdict(restored), indent=2))
     else:
         click.echo(
-            f"Restored {restored.blobs} blobs ({size_of(restored.blob_bytes)}) as of "
+            f"Restored {count_of(restored.blobs, 'blob')} ({size_of(restored.blob_bytes)}) as of "
             f"{restored.created_at[:19].replace('T', ' ')} UTC to {settings.data_dir.resolve()}.",
             err=True,
         )
@@ -156,7 +165,8 @@ def restore_(
             err=True,
         )
     if restored.lost:
-        click.echo(f"{len(restored.lost)} blobs are not in the backup: they are lost.", err=True)
+        lost = count_of(len(restored.lost), "blob")
+        click.echo(f"Lost, as not in the backup: {lost}.", err=True)
     ctx.exit(1 if restored.lost else 0)
 
 
@@ -180,7 +190,9 @@ def _give_way() -> None:
     os.nice(10)
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        # Not through sys.stdin: this thread would hold its lock when the interpreter ends.
+        while os.read(0, 65536):
+            pass
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -195,6 +207,16 @@ def _losses(losses: list[Loss]) -> list[dict[str, Any]]:
     return [asdict(one) for one in losses]
 
 
-def _shown(one: manifest.Manifest) -> dict[str, Any]:
+def _line(one: manifest.Manifest) -> str:
+    lacks = f"  lacks {count_of(len(one.damaged), 'blob')}" if one.damaged else ""
+    return (
+        f"{one.created_at[:19].replace('T', ' ')} UTC  {count_of(one.blobs, 'blob')}  "
+        f"{size_of(one.blob_bytes)}  version {one.version}{lacks}"
+    )
+
+
+def _shown(backup_id: str, one: manifest.Manifest | str) -> dict[str, Any]:
+    if isinstance(one, str):
+        return {"id": backup_id, "error": one}
     names = ("id", "created_at", "version", "schema", "blobs", "blob_bytes", "secret_key")
     return {name: getattr(one, name) for name in names} | {"damaged": _losses(one.damaged)}

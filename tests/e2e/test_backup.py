@@ -1,8 +1,10 @@
 """A lost volume: backups beside a server that writes, killed half-way, restored elsewhere."""
 
+import asyncio
 import contextlib
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +16,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import obstore
 import pytest
+import structlog
+from obstore.store import S3Store
 
 from server.library.backup import manifest
+from server.library.backup.schedule import Schedule
 from server.library.backup.target import open_target
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import generate
@@ -40,7 +46,15 @@ def target(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
         return str(tmp_path / "target")
     for name, value in request.getfixturevalue("s3").environment.items():
         monkeypatch.setenv(name, value)
+    make_bucket("backups")
     return "s3://backups/of/reelbase"
+
+
+def make_bucket(name: str) -> S3Store:
+    """A bucket comes into being with its first object, beside where backups go."""
+    store = S3Store(name, client_options={"allow_http": True})
+    obstore.put(store, "not-a-backup", b"")
+    return store
 
 
 class Uploads:
@@ -153,19 +167,16 @@ def test_a_damaged_bucket_is_refused_by_name(
     for name, value in s3.environment.items():
         # As Fly.io's own store sets it.
         monkeypatch.setenv(name.replace("ENDPOINT_URL", "ENDPOINT_URL_S3"), value)
+    store = make_bucket("damaged")
     target = "s3://damaged/it"
     with running(tmp_path / "data") as server, server.client() as client:
         data = bytearray(os.urandom(9_000_000))
         asset = upload(client, bytes(data), "film.bin")
         upload(client, b"small", "good.bin")
         good("backup", target, "--data-dir", server.folder)
-    import obstore
-    from obstore.store import S3Store
-
     data[4_000_000] ^= 1
-    store = S3Store("damaged", prefix="it", client_options={"allow_http": True})
     sha256 = asset["sha256"]
-    obstore.put(store, f"blobs/{sha256[:2]}/{sha256}", bytes(data))
+    obstore.put(store, f"it/blobs/{sha256[:2]}/{sha256}", bytes(data))
     refused = reelbase("restore", target, "--data-dir", tmp_path / "new")
     assert refused.exit_code == 1
     assert asset["id"] in refused.stdout
@@ -232,14 +243,125 @@ def test_the_server_makes_backups_by_itself(tmp_path: Path) -> None:
         until(lambda: last(client) > first, what=lambda: "another backup")
         made = until(lambda: [e for e in server.log() if e["event"] == "backup made"])
         assert made[0]["backup"]
+        assert {one["status"] for one in made} == {0}
         until(lambda: good("backups", target)[-1]["blobs"] == 2, what=lambda: "both in it")
         assert server.stop() == 0
+        assert not [e for e in server.log() if e["event"] == "backup failed"]
     settings["REELBASE_BACKUP_TARGET"] = "/dev/null/nowhere"
     with running(tmp_path / "data", **settings) as server:
-        until(
+        (failed, *_) = until(
             lambda: [e for e in server.log() if e["event"] == "backup failed"],
             what=lambda: "the failure to be logged",
         )
+        assert failed["status"] == 1
+        assert failed["reason"].startswith("/dev/null/nowhere cannot be used"), failed
+
+
+def test_backups_go_on_after_whatever_kept_one_from_being_made(tmp_path: Path) -> None:
+    """What the data folder remembers of them cannot be read for a while."""
+    data = tmp_path / "data"
+    settings = {
+        "REELBASE_BACKUP_TARGET": str(tmp_path / "target"),
+        "REELBASE_BACKUP_EVERY": "0.1s",
+    }
+    remembered = data / "backup.json"
+    remembered.mkdir(parents=True)
+    with running(data, **settings) as server, server.client() as client:
+        until(lambda: [e for e in server.log() if e["event"] == "backup failed"])
+        metrics = client.get("/metrics")
+        assert metrics.status_code == 200
+        assert "reelbase_last_backup_timestamp_seconds 0.0" in metrics.text
+        remembered.rmdir()
+        until(lambda: [e for e in server.log() if e["event"] == "backup made"])
+
+
+def test_backups_are_tried_again_when_no_process_can_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each failure is told, with its reason."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    own = Schedule(tmp_path, str(tmp_path / "target"), every=0.01, rate=1)
+
+    async def fails_twice() -> list[Any]:
+        with structlog.testing.capture_logs() as entries:
+            task = asyncio.create_task(own.run())
+            while len(entries) < 2 and not task.done():
+                await asyncio.sleep(0)
+            task.cancel()
+        return entries
+
+    for entry in asyncio.run(asyncio.wait_for(fails_twice(), 20)):
+        assert entry["event"] == "backup failed"
+        assert "no-python" in entry["reason"]
+
+
+def test_what_keeps_old_backups_is_told_in_the_log(tmp_path: Path) -> None:
+    """The backup is made all the same."""
+    target = tmp_path / "target"
+    settings = {
+        "REELBASE_BACKUP_TARGET": str(target),
+        "REELBASE_BACKUP_EVERY": "0.1s",
+        "REELBASE_BACKUP_KEEP": "2",
+    }
+    with running(tmp_path / "data") as server, server.client() as client:
+        asset = upload(client, b"gone", "gone.bin")
+        first = good("backup", target, "--data-dir", server.folder)
+        client.delete(f"/api/v3/assets/{asset['id']}").raise_for_status()
+        client.delete("/api/v3/trash").raise_for_status()
+    (target / "backups" / first["id"] / manifest.NEEDED).write_text("damaged")
+    with running(tmp_path / "data", **settings) as server:
+        (told, *_) = until(
+            lambda: [e for e in server.log() if e["event"] == "note on the backup"],
+            what=lambda: f"a note: {server.log()}",
+        )
+        assert "Not all that is old was removed" in told["note"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user's")
+def test_what_root_leaves_in_a_data_folder_is_the_servers(tmp_path: Path) -> None:
+    """One backup by hand, in a container, and the server could make none of its own any more."""
+    data, target, new = tmp_path / "data", tmp_path / "target", tmp_path / "theirs" / "new"
+    with running(data) as server, server.client() as client:
+        upload(client, b"one", "one.bin")
+        server.stop()
+    new.parent.mkdir()
+    for path in (data, *data.rglob("*"), new.parent):
+        os.chown(path, 10001, 10001)
+    shutil.rmtree(data / "locks")
+    good("backup", target, "--data-dir", data)
+    good("purge", "--all", "--yes", "--data-dir", data)
+    good("restore", target, "--data-dir", new)
+    for folder in (data, new):
+        found = [folder, *folder.rglob("*")]
+        assert {"reelbase.db", "secret-key"} <= {path.name for path in found}
+        others = {
+            path for path in found if (path.stat().st_uid, path.stat().st_gid) != (10001,) * 2
+        }
+        assert not others
+
+
+@pytest.mark.parametrize(
+    ("url", "environment", "words"),
+    [
+        ("s3://bucket/x", {"AWS_ENDPOINT_URL": "127.0.0.1:9000"}, "AWS_ENDPOINT_URL must be"),
+        ("s3://bucket/x", {"AWS_ENDPOINT_URL_S3": "http://a b"}, "AWS_ENDPOINT_URL_S3 must be"),
+        ("s3://bucket/x", {"AWS_REGION": "eu west"}, "AWS_REGION must not"),
+        ("s3://bucket/x", {"AWS_ACCESS_KEY_ID": "line\nbreak"}, "AWS_ACCESS_KEY_ID must not"),
+        ("s3://My Bucket/x", {}, "bucket's name"),
+        ("s3://key:secret@bucket/x", {}, "bucket's name"),
+        ("s3://bucket/a//b", {}, "prefix 'a//b'"),
+        ("s3://bucket/a/../b", {}, "prefix 'a/../b'"),
+    ],
+)
+def test_what_no_bucket_can_be_reached_by_is_refused_in_words(
+    tmp_path: Path, url: str, environment: dict[str, str], words: str
+) -> None:
+    """The client for S3 would panic at it; the same for an import."""
+    for command in ("backup", "restore", "import-bucket"):
+        refused = reelbase(command, url, "--data-dir", tmp_path / "data", **environment)
+        assert refused.exit_code == 2
+        assert words in refused.stderr
+        assert "secret" not in refused.output
 
 
 def children(pid: int) -> list[int]:

@@ -129,7 +129,7 @@ def test_what_a_backup_that_was_cut_off_has_left_goes(library: Library, tmp_path
     good("backup", target, "--data-dir", library.folder)
     for left in (
         target / "backups" / "20200101T000000-000000" / "rows.db",
-        target / "partial" / "0123",
+        target / "partial" / ("0123456789abcdef" * 2),
         library.folder / "backup-work-abc" / "rows.db",
     ):
         left.parent.mkdir(exist_ok=True)
@@ -147,7 +147,7 @@ def test_two_backups_at_once_are_refused(library: Library, tmp_path: Path) -> No
         refused = reelbase("backup", target, "--data-dir", library.folder)
     assert refused.exit_code == 1
     assert "is being made already" in refused.stderr
-    (target / "running").mkdir(parents=True)
+    good("backup", target, "--data-dir", library.folder)
     other = target / "running" / "20200101T000000-000000"
     other.write_text("another machine")
     refused = reelbase("backup", target, "--data-dir", library.folder)
@@ -163,6 +163,8 @@ def test_another_installation_is_refused(library: Library, tmp_path: Path) -> No
     """Two at one place would remove each other's backups. A restored one is the same."""
     target = tmp_path / "target"
     other = library.copy(tmp_path / "other")
+    with other.database() as db:
+        db.execute("UPDATE installation SET id = 'another'")
     good("backup", target, "--data-dir", library.folder)
     refused = reelbase("backup", target, "--data-dir", other.folder)
     assert refused.exit_code == 1

@@ -6,6 +6,8 @@ no transaction is open while bytes are copied, and wherever it is cut off, the b
 complete before are still so.
 """
 
+import hashlib
+import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -18,8 +20,9 @@ from tempfile import TemporaryDirectory
 from server import __version__
 from server.blobs import chunks
 from server.blobs.locks import Locked, LockFile
+from server.blobs.owner import hand_over
 from server.errors import Conflict, NotFound, Unavailable
-from server.library.backup import manifest, prune, rows, state
+from server.library.backup import manifest, place, prune, rows, state
 from server.library.backup.claim import Claim
 from server.library.backup.manifest import Blob, DamagedBackup, Loss, Manifest, Part
 from server.library.backup.target import Target, TargetError
@@ -28,6 +31,9 @@ from server.migrate import check_known
 # How often the rows are taken anew when bytes that they need were deleted meanwhile.
 TRIES = 5
 WORK = "backup-work-"
+# Of what the target has, so much is read again each time, chosen by chance.
+SAMPLE = 20
+SAMPLE_BYTES = 64 * 1024 * 1024
 
 # Called with the bytes copied by now and the bytes that are to be copied.
 Report = Callable[[int, int], None]
@@ -64,8 +70,8 @@ def make(
     `secret` is the file with the signing key, None when the key comes from the environment;
     `rate` bounds the bytes a second that are read.
 
-    Raises Conflict while another backup runs, or when the target is another installation's;
-    NotFound without a database; SchemaError, TargetError, Unavailable.
+    Raises Conflict while another backup runs, or when the target is another installation's or
+    for something else; NotFound without a database; SchemaError, TargetError, Unavailable.
     """
     if not database.exists():
         raise NotFound(f"There is no database at {database}. Start the server there once first.")
@@ -74,16 +80,19 @@ def make(
         schema = check_known(rows.schema(source), database)
         before = memory.begun
         now = datetime.now(UTC)
-        backup_id = f"{now:%Y%m%dT%H%M%S-%f}"
+        place.take(target, seen=target.name in memory.made_at)
+        backup_id = manifest.next_id(target, now)
         memory.begun = backup_id
         memory.save(folder)
         if before is not None:
             # Ours, and dead: we hold the lock that it held.
             target.delete(manifest.RUNNING + before)
         with Claim(target, backup_id) as claim:
-            _check_owner(target, memory.installation)
+            installation = place.installation(source)
+            place.check_owner(target, installation)
             target.tidy()
             with TemporaryDirectory(dir=folder, prefix=WORK) as work:
+                hand_over(Path(work))
                 run = _Run(database, source, target, Path(work), chunks.Pace(rate), report)
                 made = run.run(backup_id)
                 finished = Manifest(
@@ -91,7 +100,7 @@ def make(
                     created_at=run.taken_at.isoformat(),
                     version=__version__,
                     schema=schema,
-                    installation=memory.installation,
+                    installation=installation,
                     secret_key=_secret(secret),
                     parts=run.write_parts(backup_id, secret),
                     blobs=made.blobs,
@@ -104,11 +113,14 @@ def make(
                 target.write(name, [text], len(text))
             made.secret_key = finished.secret_key
             made.rows_bytes = finished.parts[manifest.ROWS].size
-            memory.last_at = now.isoformat()
+            memory.made_at[target.name] = now.isoformat()
+            if not made.damaged:
+                memory.clean_at[target.name] = now.isoformat()
             memory.save(folder)
             try:
                 claim.check()
-                made.swept = prune.prune(target, finished, set(run.needed), keep=keep)
+                made.swept, spared = prune.prune(target, finished, set(run.needed), keep=keep)
+                made.notes += spared
             except (Conflict, TargetError, DamagedBackup) as error:
                 # The backup is complete all the same.
                 made.notes.append(f"Not all that is old was removed: {error.detail}")
@@ -138,7 +150,9 @@ class _Run:
     def run(self, backup_id: str) -> Made:
         """Copy until all that the rows need is there."""
         self._present = manifest.present(self._target)
-        self._copy(rows.blobs(self._source).values())
+        blobs = rows.blobs(self._source).values()
+        self._recheck(blobs)
+        self._copy(blobs)
         for _ in range(TRIES):
             self._take_rows()
             vanished = self._copy(self.needed.values())
@@ -175,6 +189,27 @@ class _Run:
         rows.copy(self._database, self._rows)
         with closing(chunks.connect(self._rows)) as copied:
             self.needed = rows.blobs(copied)
+
+    def _recheck(self, blobs: Iterable[Blob]) -> None:
+        """Have some that are damaged at the target copied again: disks forget there, too."""
+        there = [one for one in blobs if self._present.get(one.sha256) == one.size]
+        left = SAMPLE_BYTES
+        for at, one in enumerate(secrets.SystemRandom().sample(there, min(SAMPLE, len(there)))):
+            # The first always, so that the turn comes to each, however large it is.
+            if at == 0 or one.size <= left:
+                left -= one.size
+                if not self._is_right(one):
+                    del self._present[one.sha256]
+
+    def _is_right(self, one: Blob) -> bool:
+        digest = hashlib.sha256()
+        try:
+            for piece in self._target.read(one.path, one.size):
+                digest.update(piece)
+                self._pace.spent(len(piece))
+        except TargetError:
+            return False
+        return digest.hexdigest() == one.sha256
 
     def _lacking(self, blobs: Iterable[Blob]) -> list[Blob]:
         return [
@@ -247,22 +282,6 @@ def _alone(folder: Path) -> Iterator[state.State]:
         yield state.load(folder)
     finally:
         lock.release()
-
-
-def _check_owner(target: Target, installation: str) -> None:
-    """Two installations at one place would remove each other's backups."""
-    for backup_id in reversed(manifest.complete(target)):
-        try:
-            found = manifest.load(target, backup_id)
-        except DamagedBackup:
-            continue  # one that cannot be read does not keep others from being made
-        if found.installation != installation:
-            raise Conflict(
-                "The backups there are of another installation. Give this one a folder, or a "
-                "prefix in the bucket, of its own.",
-                code="backup_of_another",
-            )
-        return
 
 
 def _secret(secret: Path | None) -> str:

@@ -1,5 +1,6 @@
 """What lies at a target.
 
+reelbase-backups            says that the place is ours: see `place.py`
 blobs/ab/abcdef…            each blob once, under its SHA-256
 backups/ID/rows.db          every row, in an SQLite file without the bytes
 backups/ID/blobs.txt        the blobs that it needs: SHA-256 and size, a line each
@@ -10,8 +11,10 @@ running/ID                  while a backup is being made
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,9 @@ from server.library.backup.target import Missing, Target
 FORMAT = 1
 BACKUPS, BLOBS, RUNNING = "backups/", "blobs/", "running/"
 MANIFEST, ROWS, NEEDED, SECRET = "manifest.json", "rows.db", "blobs.txt", "secret-key"
+FILES = (MANIFEST, ROWS, NEEDED, SECRET)
+_ID = "%Y%m%dT%H%M%S-%f"
+_BLOB = re.compile(r"blobs/([0-9a-f]{2})/(\1[0-9a-f]{62})")
 # What a manifest may be at most: more is not one of ours.
 MAX_MANIFEST = 64 * 1024 * 1024
 
@@ -95,7 +101,7 @@ class Manifest:
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=2).encode()
 
     @classmethod
-    def parse(cls, text: bytes) -> "Manifest":
+    def parse(cls, text: bytes, backup_id: str) -> "Manifest":
         """Raises DamagedBackup; Conflict for one that a newer version has written."""
         try:
             told = json.loads(text)
@@ -105,24 +111,47 @@ class Manifest:
                 damaged = [Loss(**one) for one in told.pop("damaged")]
                 return cls(parts=parts, damaged=damaged, **told)
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise DamagedBackup("A backup's manifest cannot be read.") from None
+            raise DamagedBackup(f"The manifest of backup {backup_id} cannot be read.") from None
         raise Conflict(
-            f"A newer version has made the backups there (format {written}): it is needed.",
+            f"A newer version has made backup {backup_id} (format {written}): it is needed.",
             code="backup_newer",
         )
 
 
 def present(target: Target) -> dict[str, int]:
-    """The blobs that a target has: sizes by SHA-256."""
-    return {one.name.rpartition("/")[2]: one.size for one in target.list(BLOBS)}
+    """The blobs that a target has: sizes by SHA-256. Files of another name are not ours."""
+    found = ((_BLOB.fullmatch(one.name), one.size) for one in target.list(BLOBS))
+    return {name[2]: size for name, size in found if name}
+
+
+def next_id(target: Target, now: datetime) -> str:
+    """The id of a backup that is begun now: ids are in the order of time.
+
+    It is later than all that are there, as a clock that was ahead has made some of tomorrow.
+    """
+    there = [moment_of(one) for one in complete(target)[-1:]]
+    return f"{max([now, *(one + timedelta(microseconds=1) for one in there if one)]):{_ID}}"
+
+
+def moment_of(backup_id: str) -> datetime | None:
+    """When a backup was begun; None for what is no id."""
+    try:
+        moment = datetime.strptime(backup_id, _ID).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return moment if f"{moment:{_ID}}" == backup_id else None
 
 
 def folders(target: Target) -> dict[str, dict[str, int]]:
-    """Every backup, begun or complete, the oldest first: sizes of its files, by id and name."""
+    """Every backup, begun or complete, the oldest first: sizes of its files, by id and name.
+
+    What has another name than we give is not ours, and not in here.
+    """
     found: dict[str, dict[str, int]] = {}
     for one in target.list(BACKUPS):
         backup_id, _, name = one.name.removeprefix(BACKUPS).partition("/")
-        found.setdefault(backup_id, {})[name] = one.size
+        if name in FILES and moment_of(backup_id):
+            found.setdefault(backup_id, {})[name] = one.size
     return dict(sorted(found.items()))
 
 
@@ -136,15 +165,16 @@ def load(target: Target, backup_id: str | None = None) -> Manifest:
     found = folders(target)
     ids = [one for one, files in found.items() if MANIFEST in files]
     if not ids:
-        raise NotFound("There is no complete backup there.")
+        raise NotFound(f"There is no complete backup at {target.name}.")
     if backup_id is None:
         backup_id = ids[-1]
     elif backup_id not in ids:
-        raise NotFound(f"There is no complete backup {backup_id} there.")
+        raise NotFound(f"There is no complete backup {backup_id} at {target.name}.")
     size = found[backup_id][MANIFEST]
     if size > MAX_MANIFEST:
         raise DamagedBackup(f"The manifest of backup {backup_id} is too large to be one.")
-    return Manifest.parse(b"".join(target.read(f"{BACKUPS}{backup_id}/{MANIFEST}", size)))
+    text = b"".join(target.read(f"{BACKUPS}{backup_id}/{MANIFEST}", size))
+    return Manifest.parse(text, backup_id)
 
 
 def read_part(target: Target, manifest: Manifest, name: str) -> Iterator[bytes]:

@@ -1,12 +1,20 @@
 """Removing old backups from a target, and blobs that none of the others needs."""
 
 from server.library.backup import manifest
-from server.library.backup.manifest import BACKUPS, MANIFEST, NEEDED, Manifest
+from server.library.backup.manifest import BACKUPS, MANIFEST, NEEDED, DamagedBackup, Manifest
 from server.library.backup.target import Target
 
+# A library of so few blobs may well lose most of them within a day.
+HANDFUL = 5
 
-def prune(target: Target, newest: Manifest, needed: set[str], *, keep: int) -> int:
-    """Keep the last `keep` complete backups; how many blobs were removed.
+
+def prune(
+    target: Target, newest: Manifest, needed: set[str], *, keep: int
+) -> tuple[int, list[str]]:
+    """Keep the last `keep` complete backups; how many blobs were removed, and notes on it.
+
+    Older backups that have more than twice the blobs of the newest are spared, with a note: a
+    library that has lost most of what it had must not push out the backups that still have it.
 
     `newest` was made just now and needs the blobs `needed`; the caller holds the claim on the
     target. What a backup that stays may need is never removed: when that cannot be told, no blob
@@ -14,7 +22,9 @@ def prune(target: Target, newest: Manifest, needed: set[str], *, keep: int) -> i
     """
     found = manifest.folders(target)
     others = [one for one, files in found.items() if MANIFEST in files and one != newest.id]
-    kept = others[max(0, len(others) - keep + 1) :]
+    old = max(0, len(others) - keep + 1)
+    spared = [one for one in others[:old] if _has_more(target, one, newest)]
+    kept = spared + others[old:]
     for backup_id, files in found.items():
         if backup_id in kept or backup_id == newest.id:
             continue
@@ -26,7 +36,23 @@ def prune(target: Target, newest: Manifest, needed: set[str], *, keep: int) -> i
         extra -= _needed(target, manifest.load(target, backup_id))
     for sha256 in extra:
         target.delete(manifest.Blob(0, sha256, 0).path)
-    return len(extra)
+    return len(extra), [_note(spared, keep)] if spared else []
+
+
+def _has_more(target: Target, backup_id: str, newest: Manifest) -> bool:
+    try:
+        blobs = manifest.load(target, backup_id).blobs
+    except DamagedBackup:
+        return False
+    return blobs > HANDFUL and blobs > 2 * newest.blobs
+
+
+def _note(spared: list[str], keep: int) -> str:
+    return (
+        f"Backups older than the last {keep} have more than twice the files of this one and were "
+        f"not removed: {', '.join(spared)}. If files are gone on purpose, remove the folders of "
+        "these below backups/ yourself."
+    )
 
 
 def _needed(target: Target, one: Manifest) -> set[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from server.blobs import chunks
 from server.blobs.locks import Locked, LockFile
+from server.blobs.owner import hand_over
 from server.blobs.sqlite import CHUNK, CHUNK_BITS
 from server.blobs.volume import Volume
 from server.db import create_file
@@ -63,7 +64,9 @@ def restore(
     """
     folder = database.parent
     found = manifest.load(target, backup_id)
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        hand_over(folder)
     try:
         lock = LockFile(folder / "serve.lock")
         lock.acquire()
@@ -78,11 +81,16 @@ def restore(
             )
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
+        hand_over(work)
         run = _Run(target, found, work, report)
         restored = run.run(skip_damaged=skip_damaged)
-        state.State(installation=found.installation).save(folder)
+        # What was remembered here was of another database.
+        (folder / state.FILE).unlink(missing_ok=True)
         if run.secret is not None:
             (folder / manifest.SECRET).write_bytes(run.secret)
+            rows.sync(folder / manifest.SECRET)
+            hand_over(folder / manifest.SECRET)
+        hand_over(run.built)
         run.built.rename(database)
         sync_folder(folder)
         return restored
@@ -111,7 +119,7 @@ class _Run:
             needed = rows.blobs(copied)
             there = manifest.present(self._target)
             lost = [
-                (one, "it is missing in the backup")
+                (one, f"{one.path} is missing in the backup")
                 for one in needed.values()
                 if there.get(one.sha256) != one.size
             ]
@@ -199,12 +207,16 @@ class _Run:
                     self._report(done + size, total)
             flush(1)
         except Missing:
-            return "it is missing in the backup"
+            return f"{one.path} is missing in the backup"
+        except TargetError as error:
+            # One file, or all of them? Then this raises it, too, and nothing is lost by name.
+            manifest.load(self._target, self._found.id)
+            return f"{one.path} in the backup cannot be read: {error.detail}"
         except sqlite3.OperationalError as error:
             raise TargetError(f"The new database cannot be written: {error}.") from None
         finally:
             if connection.in_transaction:
                 connection.execute("COMMIT")
         if size != one.size or digest.hexdigest() != one.sha256:
-            return "its bytes in the backup are not the ones that were stored (SHA-256)"
+            return f"{one.path} in the backup is not what was stored (SHA-256)"
         return None

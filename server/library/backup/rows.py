@@ -1,5 +1,6 @@
 """Rows without their bytes: copied from one SQLite file into another, whatever tables there are."""
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterable
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from server.catalog import sent
 from server.library.backup.manifest import Blob, Loss
 
 # Its rows are the bytes themselves.
@@ -128,21 +130,45 @@ def settle(path: Path, *, as_of: str, lost: Iterable[Blob]) -> None:
         # that are to come may be one of those, and all are told to load anew.
         connection.execute("DELETE FROM event")
         connection.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'event'", (FAR,))
-        # A clip that waited then may have been asked for since. It is looked for before it is
-        # asked for, as after a crash: nothing is paid twice.
-        connection.execute(
-            "UPDATE clip SET status = 'submitting', submitting_at = ?, "
-            "sent = coalesce(sent, json_object('prompt', prompt)) "
-            "WHERE status = 'queued' AND prediction_id IS NULL AND submitting_at IS NULL "
-            "AND job_id IN (SELECT id FROM job WHERE status IN ('queued', 'processing') "
-            "AND provider <> 'sample')",
-            (as_of,),
-        )
+        _look_first(connection, as_of)
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode=WAL")
     finally:
         connection.close()
     sync(path)
+
+
+def _look_first(connection: sqlite3.Connection, as_of: str) -> None:
+    """Have clips that waited looked for at the provider before they are asked for.
+
+    Each may have been asked for since the backup. As after a crash nothing is paid twice, and
+    what cannot be told is left to the owner.
+    """
+    waiting = connection.execute(
+        "SELECT id, prompt, input, duration, image_asset_id, last_frame_asset_id, from_previous "
+        "FROM clip WHERE status = 'queued' AND prediction_id IS NULL AND submitting_at IS NULL "
+        "AND job_id IN (SELECT id FROM job WHERE status IN ('queued', 'processing') "
+        "AND provider <> 'sample')"
+    ).fetchall()
+    for clip_id, prompt, given, duration, image, last_frame, from_previous in waiting:
+        assets = [one for one in (image, last_frame) if one]
+        expected = sent.expected(
+            prompt,
+            json.loads(given),
+            duration=duration,
+            # The last frame of a clip that came later is an asset that is not in here.
+            assets=None if from_previous and image is None else assets,
+        )
+        # What was sent before, in vain, is not what was sent since; nor are the tokens in it.
+        connection.execute(
+            "UPDATE clip SET status = 'submitting', submitting_at = ?, sent = ?, resends = 0 "
+            "WHERE id = ?",
+            (as_of, json.dumps(expected), clip_id),
+        )
+        connection.execute(
+            "UPDATE token SET revoked_at = ? WHERE clip_id = ? AND revoked_at IS NULL",
+            (as_of, clip_id),
+        )
 
 
 def _referring(connection: sqlite3.Connection) -> list[tuple[str, str]]:

@@ -24,11 +24,12 @@ log = structlog.get_logger(__name__)
 
 
 class Schedule:
-    """A backup whenever the last good one is `every` seconds old."""
+    """A backup whenever the last one to its target is `every` seconds old."""
 
     def __init__(self, data_dir: Path, target: str, *, every: float, rate: float) -> None:
         """`rate` in MB/s bounds what is read from the volume."""
         self._data_dir = data_dir
+        self._target = target
         self._every = every
         # The settings that are in the environment go along with it.
         self._command = (
@@ -39,10 +40,16 @@ class Schedule:
     async def run(self) -> None:
         """Until cancelled; a backup that is being made then is ended."""
         while True:
-            # By the clock, so that a restart neither delays nor repeats it.
-            last = await asyncio.to_thread(state.last_success, self._data_dir)
-            await asyncio.sleep(max(0.0, min(last + self._every - time.time(), self._every)))
-            if not await self._back_up():
+            try:
+                # By the clock, so that a restart neither delays nor repeats it.
+                last = await asyncio.to_thread(state.last_made, self._data_dir, self._target)
+                await asyncio.sleep(max(0.0, min(last + self._every - time.time(), self._every)))
+                good = await self._back_up()
+            except Exception as error:  # noqa: BLE001
+                # Whatever it is: without the next turns nobody would have backups any more.
+                log.error("backup failed", status=None, reason=str(error) or repr(error))
+                good = False
+            if not good:
                 await asyncio.sleep(min(AGAIN, self._every))
 
     async def _back_up(self) -> bool:
@@ -70,6 +77,7 @@ class Schedule:
             return False
         log.info(
             "backup made",
+            status=status,
             backup=told["id"],
             copied=told["copied"],
             copied_bytes=told["copied_bytes"],
@@ -83,7 +91,18 @@ class Schedule:
                 assets=[one["id"] for one in loss["assets"]],
                 reason=loss["reason"],
             )
+        for note in told["notes"]:
+            log.warning("note on the backup", backup=told["id"], note=note)
         return True
+
+
+def last_success(data_dir: Path, target: str | None) -> float:
+    """When the last backup there that lacks nothing was made; 0 for never, or not known."""
+    try:
+        return state.last_success(data_dir, target) if target else 0.0
+    except OSError:
+        # What keeps it from being read is told by the backup that fails.
+        return 0.0
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

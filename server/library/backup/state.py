@@ -1,43 +1,85 @@
-"""What a data folder remembers of its backups: `backup.json`."""
+"""What a data folder remembers of its backups: `backup.json`.
+
+Only conveniences: whose backups are whose is in the database, so losing the file costs nothing.
+"""
 
 import json
-import secrets
+import os
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+from server.blobs.owner import hand_over
+from server.library.backup.target import name_of, sync_folder
 
 FILE = "backup.json"
 
 
 @dataclass
 class State:
-    """`installation` names where backups are from, and outlives a restore.
+    """`begun` is the backup that was begun last: its claim at the target, if any, is ours.
 
-    `begun` is the backup that was begun last: what it may have left at the target when it was cut
-    off is ours. `last_at` is when the last complete one was made.
+    `made_at` is when the last complete one was begun, for each target by its name; `clean_at`
+    when the last one that lacks nothing was.
     """
 
-    installation: str = field(default_factory=lambda: secrets.token_hex(8))
     begun: str | None = None
-    last_at: str | None = None
+    made_at: dict[str, str] = field(default_factory=dict)
+    clean_at: dict[str, str] = field(default_factory=dict)
 
     def save(self, data_dir: Path) -> None:
         """Write it down, whole or not at all."""
         partial = data_dir / f"{FILE}.partial"
-        partial.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        with partial.open("w") as file:
+            file.write(json.dumps(asdict(self), indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        hand_over(partial)
         partial.replace(data_dir / FILE)
+        sync_folder(data_dir)
 
 
 def load(data_dir: Path) -> State:
-    """What is remembered; a new state where nothing is."""
+    """What is remembered; a new state where nothing is, or nothing that can be read."""
     try:
         told = json.loads((data_dir / FILE).read_text())
-        return State(**told)
-    except (FileNotFoundError, ValueError, TypeError):
+    except (OSError, ValueError):
         return State()
+    if not isinstance(told, dict):
+        return State()
+    begun = told.get("begun")
+    return State(
+        begun if isinstance(begun, str) else None,
+        _moments(told.get("made_at")),
+        _moments(told.get("clean_at")),
+    )
 
 
-def last_success(data_dir: Path) -> float:
-    """When the last complete backup was made, as a timestamp; 0 for never."""
-    last = load(data_dir).last_at
-    return datetime.fromisoformat(last).timestamp() if last else 0.0
+def last_made(data_dir: Path, target: str) -> float:
+    """When the last complete backup to `target` was made, as a timestamp; 0 for never."""
+    return _timestamp(load(data_dir).made_at, target)
+
+
+def last_success(data_dir: Path, target: str) -> float:
+    """When the last backup to `target` that lacks nothing was made; 0 for never."""
+    return _timestamp(load(data_dir).clean_at, target)
+
+
+def _timestamp(moments: dict[str, str], target: str) -> float:
+    moment = moments.get(name_of(target))
+    return datetime.fromisoformat(moment).timestamp() if moment else 0.0
+
+
+def _moments(told: Any) -> dict[str, str]:
+    if not isinstance(told, dict):
+        return {}
+    return {name: moment for name, moment in told.items() if _is_moment(moment)}
+
+
+def _is_moment(told: Any) -> bool:
+    try:
+        datetime.fromisoformat(told)
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -7,7 +7,6 @@ ever seen under its name.
 import errno
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +28,12 @@ PARTS = 2
 # S3 takes no more parts of one object.
 MAX_PARTS = 10_000
 PIECE = 1024 * 1024
+# What a folder's half-written files are called.
+_PARTIAL = re.compile(r"[0-9a-f]{32}")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]+")
+_ENDPOINT = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?(/[!-~]*)?")
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_PLAIN = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN")
 
 
 class TargetError(ReelbaseError):
@@ -53,6 +58,19 @@ class Entry:
 
 class Target(Protocol):
     """Files by names with slashes in them. All methods raise TargetError."""
+
+    @property
+    def name(self) -> str:
+        """The place in words, the same however it was written (see `name_of`)."""
+        ...
+
+    def is_new(self) -> bool:
+        """Whether nothing at all is there yet."""
+        ...
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file."""
+        ...
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """Every file whose name begins with `prefix`, which ends with a slash."""
@@ -87,11 +105,40 @@ def open_target(url: str) -> Target:
     return Folder(Path(url))
 
 
+def name_of(url: str) -> str:
+    """What a target is called: of two ways to write the same one, one."""
+    parts = urlsplit(url)
+    if parts.scheme == "s3":
+        return f"s3://{parts.netloc}/{parts.path.strip('/')}".rstrip("/")
+    # Not resolve(): nothing is asked of a disk that may hang.
+    return os.path.abspath(url)  # noqa: PTH100
+
+
 class Folder:
     """A folder, on a disk of its own best of all."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self.name = name_of(str(root))
+
+    def is_new(self) -> bool:
+        """See Target. Raises TargetError when the folder that it is to be made in is not there."""
+        with _disk(self._root):
+            try:
+                # A disk of its own has that one from the start.
+                return all(one.name == "lost+found" for one in self._root.iterdir())
+            except FileNotFoundError:
+                parent = Path(self.name).parent
+                if not parent.is_dir():
+                    raise TargetError(
+                        f"There is no folder {parent} to make {self.name} in. Is its disk mounted?"
+                    ) from None
+                return True
+
+    def has(self, name: str) -> bool:
+        """See Target."""
+        with _disk(self._root):
+            return (self._root / name).exists()
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """See Target."""
@@ -138,7 +185,10 @@ class Folder:
 
     def tidy(self) -> None:
         """See Target."""
-        shutil.rmtree(self._root / "partial", ignore_errors=True)
+        with _disk(self._root), suppress(FileNotFoundError):
+            for path in (self._root / "partial").iterdir():
+                if _PARTIAL.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
 
 
 class Bucket:
@@ -146,7 +196,22 @@ class Bucket:
 
     def __init__(self, bucket: str, prefix: str) -> None:
         self._bucket = bucket
+        self.name = name_of(f"s3://{bucket}/{prefix}")
         self._store = s3_store(bucket, prefix)
+
+    def is_new(self) -> bool:
+        """See Target."""
+        with self._words():
+            return not any(page for page in obstore.list(self._store))
+
+    def has(self, name: str) -> bool:
+        """See Target."""
+        with self._words():
+            try:
+                obstore.head(self._store, name)
+            except FileNotFoundError:
+                return False
+            return True
 
     def list(self, prefix: str) -> Iterator[Entry]:
         """See Target."""
@@ -201,14 +266,37 @@ class Bucket:
 
 
 def s3_store(bucket: str, prefix: str = "") -> S3Store:
-    """A bucket as the client has it."""
-    return S3Store(
-        bucket,
-        prefix=prefix or None,
-        # An endpoint without TLS is the operator's own choice; AWS itself is asked by https.
-        client_options={"allow_http": True, "timeout": timedelta(seconds=120)},
-        retry_config={"max_retries": 6, "retry_timeout": timedelta(seconds=90)},
-    )
+    """A bucket as the client has it. Raises Invalid for names and settings that cannot be used."""
+    _check_s3(bucket)
+    try:
+        return S3Store(
+            bucket,
+            prefix=prefix or None,
+            # An endpoint without TLS is the operator's own choice; AWS itself is asked by https.
+            client_options={"allow_http": True, "timeout": timedelta(seconds=120)},
+            retry_config={"max_retries": 6, "retry_timeout": timedelta(seconds=90)},
+        )
+    except ValueError as error:
+        raise Invalid(f"The prefix '{prefix}' cannot be used: {reason(error)}") from None
+    except BaseError as error:
+        raise Invalid(f"s3://{bucket} cannot be used: {reason(error)}") from None
+
+
+def _check_s3(bucket: str) -> None:
+    """Raise Invalid for what the client panics at, when it is asked for the first time."""
+    # The name is not repeated: whoever writes s3://key:secret@bucket has a secret in it.
+    if not _BUCKET.fullmatch(bucket):
+        raise Invalid(
+            "The bucket's name may only have letters, digits, dots, hyphens and underscores: "
+            "s3://bucket/prefix is wanted."
+        )
+    for name in _ENDPOINTS:
+        url = os.environ.get(name, "")
+        if url and not _ENDPOINT.fullmatch(url):
+            raise Invalid(f"{name} must be a URL such as https://host or http://host:9000.")
+    for name in _PLAIN:
+        if re.search(r"[^!-~]", os.environ.get(name, "")):
+            raise Invalid(f"{name} must not have spaces or line breaks in it.")
 
 
 def sync_folder(folder: Path) -> None:
