@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import cast
 
 import httpcore
@@ -25,7 +26,7 @@ class Transport(httpx.AsyncBaseTransport):
     def __init__(self, connect: Connect, verify: ssl.SSLContext | None) -> None:
         """`verify`: another TLS context than the usual one."""
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=verify or httpx.create_ssl_context(trust_env=False),
+            ssl_context=verify or _usual(),
             max_connections=100,
             max_keepalive_connections=20,
             keepalive_expiry=5.0,
@@ -61,6 +62,12 @@ class Transport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close all connections."""
         await self._pool.aclose()
+
+
+@cache
+def _usual() -> ssl.SSLContext:
+    """One for all clients: reading the roots takes a while."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 class _Backend(httpcore.AsyncNetworkBackend):

@@ -10,6 +10,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +85,11 @@ class YtDlp:
         self._cookies = cookies
         self._stall = stall
         self._sniff = sniff
-        self._ffmpeg = find_ffmpeg()
 
     def missing(self) -> list[str]:
         """What the operator lacks, a line each, in words."""
         lacks = []
-        if self._ffmpeg is None:
+        if shutil.which("ffmpeg") is None and importlib.util.find_spec("imageio_ffmpeg") is None:
             lacks.append("ffmpeg (or the package imageio-ffmpeg): video and sound cannot be merged")
         if shutil.which("deno", path=_path()) is None:
             lacks.append("deno: YouTube offers little or nothing without a JavaScript runtime")
@@ -124,7 +124,8 @@ class YtDlp:
         self, url: str, folder: Path, proxy: Proxy, on_progress: Callable[[Progress], None]
     ) -> Fetched:
         output = Output(on_progress, self._judge)
-        process = await _start(self._command(url, folder, proxy), folder, proxy)
+        ffmpeg = await asyncio.to_thread(find_ffmpeg)
+        process = await _start(self._command(url, folder, proxy, ffmpeg), folder, proxy)
         asides = [
             asyncio.create_task(output.keep_errors(process.stderr)),
             asyncio.create_task(self._watch(process, proxy, output)),
@@ -201,15 +202,15 @@ class YtDlp:
                 shutil.copyfile(self._cookies, folder / "cookies.txt")
         return folder
 
-    def _command(self, url: str, folder: Path, proxy: Proxy) -> list[str]:
+    def _command(self, url: str, folder: Path, proxy: Proxy, ffmpeg: str | None) -> list[str]:
         python = [sys.executable, "-I", "-X", "utf8"]
         limits = [self._timeout, self._max_bytes, MEMORY, folder]
         command = [*python, "-S", str(SUPERVISOR), *map(str, limits)]
         command += [*python, str(LAUNCH), str(proxy.port), *_OPTIONS]
         command += ["--max-filesize", str(self._max_bytes)]
         command += ["-P", f"home:{folder}", "-P", f"temp:{folder}"]
-        if self._ffmpeg is not None:
-            command += ["--ffmpeg-location", self._ffmpeg]
+        if ffmpeg is not None:
+            command += ["--ffmpeg-location", ffmpeg]
         if (folder / "cookies.txt").exists():
             command += ["--cookies", str(folder / "cookies.txt")]
         return [*command, "--", url]
@@ -233,8 +234,9 @@ _OPTIONS = [
 ]
 
 
+@cache
 def find_ffmpeg() -> str | None:
-    """The ffmpeg on PATH, or the one in the imageio-ffmpeg wheel."""
+    """The ffmpeg on PATH, or the one in the imageio-ffmpeg wheel, which is run to try it."""
     if found := shutil.which("ffmpeg"):
         return found
     try:

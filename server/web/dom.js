@@ -74,6 +74,26 @@ export function debounce(ms, callback) {
   };
 }
 
+/**
+ * Calls back when an element comes near what is seen. An observer tells of a change only: whoever
+ * was told while busy, or has an element that stayed where it was, asks `again()`.
+ *
+ * @param {Element} element
+ * @param {() => void} callback
+ * @param {IntersectionObserverInit} options
+ */
+export function nearing(element, callback, options) {
+  const observer = new IntersectionObserver(([entry]) => entry.isIntersecting && callback(), options);
+  observer.observe(element);
+  return {
+    again() {
+      observer.unobserve(element);
+      observer.observe(element);
+    },
+    disconnect: () => observer.disconnect(),
+  };
+}
+
 /** A random id, also where the page was not opened over https. */
 export function randomId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));

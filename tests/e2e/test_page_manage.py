@@ -267,6 +267,7 @@ def test_a_key_is_shown_once_and_revoked(
         assert page.evaluate("navigator.clipboard.readText()") == key
         dialog.get_by_role("button", name="I have it").click()
         expect(page.get_by_role("button", name="New key")).to_be_focused()
+        expect(page.get_by_label("The new key")).to_have_count(0)
         assert key not in page.content()
 
         row = page.get_by_role("list", name="Keys", exact=True).get_by_role("listitem")

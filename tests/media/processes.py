@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -10,7 +11,8 @@ def children(parent: int | None = None) -> set[int]:
     parent = parent or os.getpid()
     found = set()
     for task in Path(f"/proc/{parent}/task").iterdir():
-        found |= {int(pid) for pid in (task / "children").read_text().split()}
+        with suppress(FileNotFoundError, ProcessLookupError):  # that thread has just ended
+            found |= {int(pid) for pid in (task / "children").read_text().split()}
     return found
 
 

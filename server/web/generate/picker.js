@@ -2,7 +2,7 @@
 
 import { get, local } from "../api.js";
 import { openDialog } from "../dialog.js";
-import { debounce, h, icon, setText } from "../dom.js";
+import { debounce, h, icon, nearing, setText } from "../dom.js";
 import { timecode, title } from "../format.js";
 
 const PAGE = 24;
@@ -27,8 +27,7 @@ export async function pickFromLibrary(what) {
   const more = h("button.secondary", { type: "button", hidden: true, onclick: load }, "Load more");
   const body = h("div.picker-body", {}, state, grid, h("p.more", {}, more));
   const dialog = openDialog({ title: what, wide: true, content: [h("div.picker-head", {}, search, kinds), body] });
-  const watch = new IntersectionObserver(([entry]) => entry.isIntersecting && load(), { root: body, rootMargin: "300px" });
-  watch.observe(more);
+  const watch = nearing(more, load, { root: body, rootMargin: "300px" });
   begin();
   await dialog.closed;
   watch.disconnect();
@@ -60,6 +59,7 @@ export async function pickFromLibrary(what) {
       if (mine === turn) setText(state, error.message);
     }
     if (mine === turn) loading = false;
+    if (mine === turn && !state.textContent) watch.again();
   }
 
   function choice(asset) {

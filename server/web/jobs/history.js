@@ -61,10 +61,11 @@ class History extends EventTarget {
     const page = await this.#page(this.#cursor);
     if (turn !== this.#turn) return;
     this.#loading = false;
-    if (!page) return;
-    const known = new Set(this.jobs.map((job) => job.id));
-    this.jobs.push(...page.items.filter((job) => !known.has(job.id)));
-    this.#cursor = page.next_cursor;
+    if (page) {
+      const known = new Set(this.jobs.map((job) => job.id));
+      this.jobs.push(...page.items.filter((job) => !known.has(job.id)));
+      this.#cursor = page.next_cursor;
+    }
     this.#changed();
   }
 

@@ -1,7 +1,7 @@
 /** The jobs: what runs, what failed and why, what can be tried again, and what there was. */
 
 import { get } from "../api.js";
-import { arrange, h, heading, setText } from "../dom.js";
+import { arrange, h, heading, nearing, setText } from "../dom.js";
 import { isActive, live } from "../live.js";
 import { saving } from "../saving.js";
 import { SHORT, jobCard } from "./card.js";
@@ -54,9 +54,9 @@ async function mountAll(root, { query, signal, keep }) {
     setText(trouble, jobHistory.error);
     none.hidden = jobHistory.jobs.length > 0 || !jobHistory.loaded || Boolean(jobHistory.error);
     if (!none.hidden) none.replaceChildren(...NONE[jobHistory.filter]);
+    if (!jobHistory.error) watch.again();
   };
-  const watch = new IntersectionObserver(([entry]) => entry.isIntersecting && jobHistory.more(), { rootMargin: "600px" });
-  watch.observe(more);
+  const watch = nearing(more, () => jobHistory.more(), { rootMargin: "600px" });
   follow(() => cards, signal);
   signal.addEventListener("abort", () => watch.disconnect());
   jobHistory.addEventListener("change", show, { signal });
