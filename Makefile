@@ -10,7 +10,7 @@ run: $(VENV)/.run
 	$(BIN)/reelbase serve
 
 test: check
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,16 +1,23 @@
-"""A real server in a process of its own, on a free loopback port, for tests from outside."""
+"""A real server in a process of its own, on a free loopback port, for tests from outside.
+
+Loading the modules takes a server most of a second, and the tests start hundreds. So one process
+loads them, and servers are forked from it; those that run under another command are not.
+"""
 
 import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import httpx
 import pytest
@@ -18,6 +25,8 @@ import pytest
 T = TypeVar("T")
 KEY = "sk_bootstrap_key_of_the_tests"
 ROOT = Path(__file__).parent.parent
+_loaded = multiprocessing.get_context("forkserver")
+_loaded.set_forkserver_preload(["server.cli"])
 
 
 class Server:
@@ -30,7 +39,7 @@ class Server:
         self.environment = environment
         self.url = ""
         self.lines: list[str] = []
-        self._process: subprocess.Popen[str] | None = None
+        self._process: _Executed | _Forked | None = None
 
     @property
     def pid(self) -> int:
@@ -50,19 +59,20 @@ class Server:
             "PYTHONWARNINGS": "error",
             **self.environment,
         }
-        command = [*self.prefix, sys.executable, "-m", "server", "serve", "--port", str(port)]
-        self._process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+        arguments = ["serve", "--port", str(port)]
+        self._process = (
+            _Executed([*self.prefix, sys.executable, "-m", "server", *arguments], environment)
+            if self.prefix
+            else _Forked(arguments, environment)
         )
         self.url = ""
-        threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
+        threading.Thread(target=self._read, args=(self._process.stderr,), daemon=True).start()
         until(self._answers, timeout=30, what=lambda: f"the server to start: {self.lines[-20:]}")
         return self
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stderr is not None
-        with process.stderr:
-            for line in process.stderr:
+    def _read(self, stderr: IO[str]) -> None:
+        with stderr:
+            for line in stderr:
                 self.lines.append(line)
                 with contextlib.suppress(ValueError):
                     entry = json.loads(line)
@@ -96,12 +106,69 @@ class Server:
         """An HTTP client with an API key (None: with nothing)."""
         headers = {"X-API-Key": key} if key else {}
         return httpx.Client(
-            base_url=self.url, headers=headers, timeout=60, trust_env=False, **options
+            base_url=self.url,
+            headers=headers,
+            timeout=60,
+            trust_env=False,
+            verify=False,
+            **options,
         )
 
     def log(self) -> list[dict[str, Any]]:
         """What the server has logged."""
         return [json.loads(line) for line in self.lines if line.startswith("{")]
+
+
+class _Executed(subprocess.Popen[str]):
+    """A server that is run as people run it."""
+
+    stderr: IO[str]
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        super().__init__(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+class _Forked:
+    """A server whose modules are loaded already; the same methods."""
+
+    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
+        read, write = os.pipe()
+        self.stderr = os.fdopen(read)
+        # Closed with `theirs`: the server has a copy.
+        theirs = Connection(write, readable=False)
+        self._process = _loaded.Process(target=_serve, args=(arguments, environment, theirs))
+        self._process.start()
+        theirs.close()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self, timeout: float) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("serve", timeout)
+        return self._process.exitcode
+
+
+def _serve(arguments: list[str], environment: dict[str, str], stderr: Connection) -> None:
+    """In the new process: what `python -m server` does."""
+    from server.cli import main
+
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(ROOT)
+    os.dup2(stderr.fileno(), 2)
+    stderr.close()
+    warnings.simplefilter("error")  # as PYTHONWARNINGS says
+    main(arguments, prog_name="reelbase")
 
 
 @contextlib.contextmanager
