@@ -1,6 +1,7 @@
 /** Values as words. */
 
 const KINDS = { video: "Video", audio: "Audio", image: "Image", other: "File" };
+const PUBLIC = "Public";
 const ROLES = { upload: "Uploaded", clip: "Generated", combined: "Combined", download: "Downloaded" };
 
 /** Seconds as on a counter: 0:04, 12:30, 1:02:03. */
@@ -62,7 +63,7 @@ export function stateBadge(asset) {
     case "failed":
       return "Failed";
     default:
-      return asset.visibility === "public" ? "Public" : null;
+      return asset.visibility === "public" ? PUBLIC : null;
   }
 }
 
@@ -73,6 +74,7 @@ export function stateBadge(asset) {
 export function badges(asset) {
   const state = stateBadge(asset);
   const found = state ? [{ words: state, state: asset.storage_state }] : [];
+  if (asset.visibility === "public" && state !== PUBLIC) found.push({ words: PUBLIC, state: "stored" });
   if (asset.expires_at && !asset.deleted_at) {
     found.push({ words: `Deletes in ${until(asset.expires_at)}`, state: "leaving" });
   }

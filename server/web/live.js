@@ -58,7 +58,8 @@ class Live extends EventTarget {
   start() {
     if (this.#running) return;
     this.#running = true;
-    addEventListener("online", () => this.#open());
+    // Whether it is true is known when it is tried: a server on this machine is there all the same.
+    for (const name of ["online", "offline"]) addEventListener(name, () => this.#open());
     document.addEventListener("visibilitychange", () => this.#seen());
     setInterval(() => this.#watch(), WATCH);
     this.#after("first", FIRST, () => this.#reload());

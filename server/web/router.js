@@ -139,8 +139,8 @@ function broken(error) {
   return [
     h("h1.view-title", { tabindex: -1 }, error.status === 404 ? "Not found" : "This cannot be shown"),
     h("p.view-words", { role: "alert" }, error.message),
-    h("p.view-words", {},
-      h("button.secondary", { type: "button", onclick: again }, error.stale ? "Reload" : "Try again"), " ",
+    h("p.card-buttons", {},
+      h("button.secondary", { type: "button", onclick: again }, error.stale ? "Reload" : "Try again"),
       h("a.secondary", { href: "#/library" }, "To the library")),
   ];
 }

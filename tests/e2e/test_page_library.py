@@ -14,7 +14,7 @@ from tests.e2e.browser import PHONE, chromium, opened, overflow, sign_in
 from tests.http.conftest import new_user, upload
 from tests.many import multiply
 from tests.media import samples
-from tests.running import Server, running, until
+from tests.running import Server, ended, running, until
 
 NODES = "document.querySelectorAll('*').length"
 # With many thousands of assets as with a few dozen.
@@ -148,6 +148,46 @@ def test_filters_by_project_scene_role_and_state(
         expect(page.get_by_label("Scene")).to_be_hidden()
         page.get_by_role("button", name="Filters (2)").click()
         expect(page.get_by_label("Scene")).to_be_visible()
+        assert overflow(page) == []
+
+
+def test_badges_tell_each_state(
+    server: Server, browser: Browser, mine: tuple[httpx.Client, str]
+) -> None:
+    """Where the bytes are, and beside it who may see them."""
+    client, key = mine
+    for name, made in zip("abcd", pictures(client, "a", "b", "c", "d"), strict=True):
+        client.patch(f"/api/v3/assets/{made['id']}", json={"visibility": "public"})
+        change = {"a": "url_only", "b": "unsaved", "c": "expired", "d": "stored"}[name]
+        with database(server) as conn:
+            conn.execute(
+                "UPDATE asset SET storage_state = ?, source_expires_at = ? WHERE id = ?",
+                (change, "2099-01-01 00:00:00.000000", made["id"]),
+            )
+    with opened(browser, server.url) as page:
+        sign_in(page, key)
+        for name, words in (("a", "URL only"), ("b", "Unsaved"), ("c", "Expired")):
+            badges = tile(page, f"{name}.jpg").locator(".badge")
+            expect(badges).to_have_text([re.compile(words), "Public"])
+        expect(tile(page, "a.jpg").locator(".badge").first).to_contain_text("days left")
+        expect(tile(page, "d.jpg").locator(".badge")).to_have_text(["Public"])
+
+
+def test_selecting_begins_where_there_is_something_to_select(
+    server: Server, browser: Browser, mine: tuple[httpx.Client, str]
+) -> None:
+    """On a phone, where a job that failed fills the screen above the library."""
+    client, key = mine
+    pictures(client, "one", "two", "three", "four", "five", "six")
+    clip = {"prompt": "Never seen", "input": {"image": "http://127.0.0.1:9/none.png"}}
+    job = {"model": "sample", "clips": [clip, clip, clip]}
+    ended(client, client.post("/api/v3/jobs", json=job).json()["id"])
+    with opened(browser, server.url, viewport=PHONE, has_touch=True) as page:
+        sign_in(page, key)
+        expect(page.locator(".card")).to_be_visible()
+        page.get_by_role("button", name="Select", exact=True).tap()
+        tile(page, "six.jpg").get_by_role("button").tap()
+        expect(page.get_by_text("1 item selected")).to_be_visible()
         assert overflow(page) == []
 
 

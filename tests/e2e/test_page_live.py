@@ -120,6 +120,20 @@ def test_recovers_when_the_server_comes_back(pair: Pair, browser: Browser) -> No
         expect(page.locator("#progress-section")).to_be_hidden()
 
 
+def test_a_device_without_a_network_says_so(pair: Pair, browser: Browser) -> None:
+    """The stream that was open need not notice by itself; what came meanwhile is there after."""
+    with opened(browser, pair.server.url, expected=GONE) as page, pair.server.client() as client:
+        sign_in(page, KEY)
+        page.wait_for_timeout(400)
+        page.context.set_offline(True)
+        expect(page.locator("#offline")).to_be_visible()
+        upload(client, samples.jpeg(320, 180), "meanwhile.jpg")
+        page.context.set_offline(False)
+        expect(page.locator("#offline")).to_be_hidden()
+        tile = page.locator("#library").get_by_role("button", name="meanwhile.jpg")
+        expect(tile).to_be_visible()
+
+
 def test_a_session_that_ends_is_asked_for(pair: Pair, browser: Browser) -> None:
     """Nothing was clicked: the stream alone notices, and goes on after signing in again."""
     with opened(browser, pair.server.url, expected=GONE) as page, pair.server.client() as client:
@@ -175,6 +189,10 @@ def test_a_failed_save_is_seen_and_saved_again(pair: Pair, browser: Browser) -> 
         # After a reload the same is there to be seen.
         page.reload()
         expect(banner).to_be_visible()
+        visit(page, "Jobs")
+        fetched = page.get_by_role("link", name="Download a boat drifts off from the provider")
+        assert "download=1" in (fetched.get_attribute("href") or "")
+        visit(page, "Library")
         fake.clear_faults("output")
         tile.get_by_role("button", name="Save now").click()
         expect(tile.locator("img")).to_be_visible()

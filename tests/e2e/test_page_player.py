@@ -116,6 +116,23 @@ def test_the_keyboard_steers(server: Server, browser: Browser, clip: dict[str, A
         expect(page.get_by_label("File name")).to_have_value("mk")
 
 
+def test_opened_by_its_address_it_has_neighbours(
+    server: Server, browser: Browser, client: httpx.Client
+) -> None:
+    """A link that was kept, or a reload: previous and next are there as from the library."""
+    older, newer = [upload(client, samples.jpeg(), f"{name}.jpg") for name in ("older", "newer")]
+    with opened(browser, server.url) as page:
+        page.goto(f"/#/asset/{newer['id']}")
+        sign_in(page, KEY, "newer.jpg")
+        page.reload()
+        heading = page.get_by_role("heading", level=1)
+        page.get_by_role("button", name="Next").click()
+        expect(heading).to_have_text("older.jpg")
+        assert page.url.endswith(older["id"])
+        page.keyboard.press("ArrowLeft")
+        expect(heading).to_have_text("newer.jpg")
+
+
 def test_a_link_plays_until_it_is_revoked(
     server: Server, browser: Browser, clip: dict[str, Any]
 ) -> None:

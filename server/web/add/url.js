@@ -51,8 +51,7 @@ export function urlForm({ place, onDone }) {
   }
 
   return h("form", { novalidate: true, onsubmit: send },
-    h("label", { for: "url" }, "Address"),
-    field,
+    h("div.field", {}, h("label", { for: "url" }, "Address"), field),
     h("p", { id: "url-help" }, "A page with a video, or a file: it is fetched and kept here, also after the page is closed."),
     error,
     h("div.buttons", {}, button));

@@ -96,7 +96,7 @@ function rename(asset, set) {
     title: "Rename",
     content: [
       h("form", { novalidate: true, onsubmit: send },
-        h("label", { for: "rename-name" }, "File name"), name, told,
+        h("div.field", {}, h("label", { for: "rename-name" }, "File name"), name), told,
         h("div.buttons", {},
           h("button.secondary", { type: "button", onclick: () => dialog.close() }, "Cancel"),
           h("button.primary", { type: "submit" }, "Rename"))),

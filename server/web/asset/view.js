@@ -16,6 +16,9 @@ import { settings } from "./settings.js";
 import { fix } from "./fixes.js";
 import { Stage } from "./stage.js";
 
+// One that is further down than so many pages is shown alone.
+const FAR = 8;
+
 export async function mount(root, { params, signal, become }) {
   let asset = list.find(params.id) ?? (await get(`/assets/${params.id}`));
   /** The job that made it: the model, the cost. */
@@ -42,7 +45,9 @@ export async function mount(root, { params, signal, become }) {
           h("dl", {}, ...KEYS.flatMap(([keys, words]) => [
             h("dt", {}, ...keys.split(/( |, )/).map((one) => (/^[ ,]+$/.test(one) ? " " : h("kbd", {}, one)))), h("dd", {}, words)]))))));
 
+  let left = false;
   function leave() {
+    left = true;
     list.seen = asset.id;
     back("/library");
   }
@@ -62,6 +67,12 @@ export async function mount(root, { params, signal, become }) {
     show();
     loadJob();
     side().scrollTo(0, 0);
+  }
+
+  /** Opened by its address: previous and next are there once the list is, which goes on to this one. */
+  async function findPlace() {
+    await list.reload();
+    for (let page = 0; page < FAR && list.indexOf(asset.id) < 0 && list.hasMore && !signal.aborted; page++) await list.more();
   }
 
   const side = () => root.querySelector(".side");
@@ -118,6 +129,8 @@ export async function mount(root, { params, signal, become }) {
   list.addEventListener("change", () => (list.find(asset.id) ? set(list.find(asset.id)) : show()), { signal });
   saving.addEventListener("change", show, { signal });
   live.addEventListener("assets", async ({ detail }) => {
+    // Whoever deletes it is on the way out, and is told of it already.
+    if (left) return;
     if (detail.gone.includes(asset.id)) {
       toast(`${title(asset)} is not in the library any more.`);
       go("/library", { replace: true });
@@ -134,6 +147,7 @@ export async function mount(root, { params, signal, become }) {
   stage.show(asset);
   show();
   loadJob();
+  if (!list.listed) findPlace();
   // What the project is called.
   projects.ready().then(show, () => {});
   // The list may have missed something: what is shown large is looked at anew.

@@ -1,6 +1,6 @@
 /** The frame of a clip, or of a download: it counts while it is made, then shows what was made. */
 
-import { local } from "../api.js";
+import { downloadOf, local } from "../api.js";
 import { arrange, h, icon, setText } from "../dom.js";
 import { isUnsaved, stateBadge, timecode, title } from "../format.js";
 import { leader } from "../frame.js";
@@ -54,7 +54,8 @@ export function outputFrame() {
   const name = h("span.visually-hidden");
   const link = h("a.frame.output", {});
   const save = h("button.quiet.strong", { type: "button", onclick: () => saving.save([asset]) });
-  const row = h("div.rescue", {}, save);
+  const fetched = h("a.quiet", { target: "_blank", rel: "noopener" }, "Download");
+  const row = h("div.rescue", {}, save, fetched);
   image.addEventListener("error", () => image.replaceWith(h("span.stand-in", {}, icon(ICONS[asset.kind] ?? "file"))));
 
   function update(next) {
@@ -73,6 +74,9 @@ export function outputFrame() {
     setText(save, busy ? "Saving…" : "Save now");
     save.setAttribute("aria-disabled", String(busy));
     save.setAttribute("aria-label", `${save.textContent}: ${title(asset)}`);
+    fetched.href = downloadOf(asset);
+    fetched.hidden = asset.storage_state !== "url_only";
+    fetched.setAttribute("aria-label", `Download ${title(asset)} from the provider`);
   }
 
   /** The countdown goes on. */

@@ -58,15 +58,17 @@ class List extends EventTarget {
    */
   async hear({ changed, gone }) {
     const hidden = this.filtering && gone.some((id) => !this.find(id));
-    this.drop(...gone);
-    if (changed.length > FEW) {
-      await this.refresh();
+    if (changed.length + gone.length > FEW) {
+      this.drop(...gone);
+      if (changed.length || hidden) await this.refresh();
       return [];
     }
-    const shown = changed.filter((id) => this.find(id));
+    const shown = [...changed, ...gone].filter((id) => this.find(id));
     // By the list: one that is gone by now is no error there.
     const found = shown.length ? await get("/assets", { ids: shown.join(), limit: shown.length }).catch(() => null) : null;
     const assets = found?.items ?? [];
+    // Such a word may come late: what was restored meanwhile is there, and stays selected.
+    this.drop(...gone.filter((id) => !assets.some((one) => one.id === id)));
     for (const asset of assets) if (this.find(asset.id)) this.put(asset);
     // One that is new may be gone by now, or hidden by the filters: the list knows.
     const fresh = changed.filter((id) => !shown.includes(id));

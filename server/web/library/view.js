@@ -14,7 +14,7 @@ import { selection } from "./selection.js";
 export async function mount(root, { query, signal, keep }) {
   const title = heading("Library");
   const count = h("span.view-count", { "aria-hidden": "true" });
-  const pick = h("button.secondary", { type: "button", "aria-pressed": "false", onclick: () => selection.pick(!selection.active) }, icon("check"), "Select");
+  const pick = h("button.secondary", { type: "button", "aria-pressed": "false", onclick: choose }, icon("check"), "Select");
   const head = h("div.view-head", {}, h("div.view-name", {}, title, count), h("a.secondary.short", { href: "#/library/trash", "aria-label": "Trash" }, icon("trash"), h("span", {}, "Trash")), pick);
   const filters = filterForm(query, { onChange: apply, signal });
   const shown = h("p.filtered", { id: "filtered", role: "status" });
@@ -27,6 +27,12 @@ export async function mount(root, { query, signal, keep }) {
   const progress = h("div");
   root.append(head, progress, filters.element, shown, grid.element, keys, empty, bar(signal));
   placeProgress(progress);
+
+  /** Begins to select, where there is something to select: cards may have pushed it out of sight. */
+  function choose() {
+    selection.pick(!selection.active);
+    if (selection.active && grid.element.getBoundingClientRect().top > innerHeight / 2) grid.element.scrollIntoView({ block: "start" });
+  }
 
   function apply(wanted) {
     keep(Object.entries(wanted).filter(([, value]) => value));

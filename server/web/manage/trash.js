@@ -89,7 +89,7 @@ export async function mount(root, { signal }) {
     all.hidden = none;
     empty.hidden = none;
     const { trash_assets: many, trash_bytes: size } = usage.user;
-    setText(words, none ? "" : `${count(many, "asset")}, ${bytes(size)}. It goes for good by itself when its time is over.`);
+    setText(words, none ? "" : `${count(many, "asset")}, ${bytes(size)}. Each is deleted for good when its days are over.`);
     tell();
     if (had !== document.body && !had.checkVisibility()) $("view").querySelector("h1").focus();
   }
