@@ -52,6 +52,11 @@ def keys_create(
             user_id = str(admin.id)
         else:
             found = users.find(conn, user)
+            if found is not None and "admin" in scopes and not found.is_admin:
+                raise Invalid(
+                    f"{found.name} is no admin, and the scope alone makes nobody one. An admin "
+                    f"can: PATCH /api/v3/users/{found.id} with is_admin true."
+                )
             user_id = (
                 str(found.id)
                 if found is not None
@@ -76,15 +81,15 @@ def keys_list(user: str | None, as_json: bool, data_dir: Path | None) -> None:
     engine = engine_of(load(data_dir=data_dir))
     with engine.connect() as conn:
         rows = keys.list_keys(conn, None if user is None else user_named(conn, user))
+        names = {row.id: row.name for row in users.list_all(conn)}
     if as_json:
         click.echo(json.dumps([_key(row) for row in rows], indent=2))
         return
     for row in rows:
-        state = "revoked" if row.revoked_at else "good"
         used = f"{row.last_used_at:%Y-%m-%d %H:%M}" if row.last_used_at else "never used"
         click.echo(
-            f"{row.id}  {state:7}  {row.hint}  {row.user_id}  {','.join(row.scopes)}  "
-            f"{used}  {row.name}"
+            f"{row.id}  {_state(row):7}  {row.hint}  {names.get(row.user_id, row.user_id)}  "
+            f"{','.join(row.scopes)}  {used}  {row.name}"
         )
 
 
@@ -99,6 +104,13 @@ def keys_revoke(key_id: str, data_dir: Path | None) -> None:
             raise NotFound(f"There is no key {key_id}.")
         done = keys.revoke(conn, key_id, datetime.now(UTC))
     click.echo("Revoked." if done else "It was revoked before.", err=True)
+
+
+def _state(row: Any) -> str:
+    if row.revoked_at is not None:
+        return "revoked"
+    over = row.expires_at is not None and row.expires_at <= datetime.now(UTC)
+    return "expired" if over else "good"
 
 
 def _key(row: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import click
 
-MB = 1_000_000
+KB, MB = 1_000, 1_000_000
 STEPS = 1000
 
 
@@ -47,4 +47,7 @@ def count_of(number: int, noun: str) -> str:
 
 def size_of(size: int) -> str:
     """Bytes as a person reads them."""
-    return f"{size / MB:,.1f} MB"
+    if size < KB:
+        return count_of(size, "byte")
+    # Not 1,000.0 KB, which is what would be printed from here on.
+    return f"{size / KB:.1f} KB" if size < MB - 50 else f"{size / MB:,.1f} MB"

@@ -10,13 +10,19 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from server.catalog import jobs, projects
+from server.blobs import rows
+from server.catalog import jobs, projects, uploads
 from server.commands.options import as_json, data_dir, engine_of, user_named
 from server.commands.progress import count_of, size_of
 from server.commands.store import Store, opened
+from server.db import layout
 from server.errors import NotFound, ReelbaseError
 from server.library import collect, removal, usage
 from server.settings import Settings, load
+
+# How often it is tried to give all back, and how long between, in seconds: a busy server may
+# keep some of it for itself.
+ROUNDS, PAUSE = 20, 0.25
 
 
 @dataclass
@@ -25,6 +31,7 @@ class Purged:
 
     projects: int = 0
     assets: int = 0
+    uploads: int = 0
     bytes: int = 0
     freed_bytes: int = 0
     waiting: list[str] = field(default_factory=list)
@@ -50,8 +57,9 @@ def purge(
 ) -> None:
     """Delete for good, past the trash and out of it, beside the server or without it.
 
-    Running jobs are told to stop first; a project in which some still run goes when they have
-    ended. Exits with 1 when something could not be deleted.
+    With --user and --all what is being uploaded goes, too. Running jobs are told to stop first; a
+    project in which some still run goes when they have ended. Exits with 1 when something could
+    not be deleted.
     """
     if sum((user is not None, project is not None, everything)) != 1:
         raise click.UsageError("Say what: one of --user, --project, --all.")
@@ -63,14 +71,16 @@ def purge(
     what = f"{count_of(len(chosen), 'project')} with {count_of(count, 'asset')} ({size})"
     if not yes and not click.confirm(f"Delete {what} for good?", err=True):
         ctx.exit(1)
-    purged = asyncio.run(_run(settings, chosen))
+    emptied = [] if project is not None else sorted({row.user_id for row in chosen})
+    purged = asyncio.run(_run(settings, chosen, emptied))
     if as_json:
         click.echo(json.dumps(asdict(purged), indent=2))
     else:
-        click.echo(
-            f"{count_of(purged.projects, 'project')}, {count_of(purged.assets, 'asset')}, "
-            f"{size_of(purged.bytes)} deleted; {size_of(purged.freed_bytes)} freed."
-        )
+        what = f"{count_of(purged.projects, 'project')}, {count_of(purged.assets, 'asset')}, "
+        if purged.uploads:
+            what += f"{count_of(purged.uploads, 'unfinished upload')}, "
+        freed = size_of(purged.freed_bytes)
+        click.echo(f"{what}{size_of(purged.bytes)} deleted; {freed} freed.")
     for name in purged.waiting:
         click.echo(
             f"{name}: jobs still run in it; it goes when the server has ended them.", err=True
@@ -92,7 +102,8 @@ def _choose(conn: Connection, user: str | None, project: str | None) -> list[Any
     )
 
 
-async def _run(settings: Settings, chosen: list[Any]) -> Purged:
+async def _run(settings: Settings, chosen: list[Any], emptied: list[str]) -> Purged:
+    """Delete these projects, and what the users who are emptied are sending."""
     purged = Purged()
     async with opened(settings) as store:
         before = _size(settings)
@@ -107,6 +118,7 @@ async def _run(settings: Settings, chosen: list[Any]) -> Purged:
             purged.bytes += gone.bytes
             if busy:
                 purged.waiting.append(f"{row.name} ({row.id})")
+        purged.uploads = await store.database.write(_forget_uploads, emptied)
         try:
             await _give_back(store, timedelta(days=settings.trash_days))
         except ReelbaseError as error:
@@ -121,10 +133,30 @@ def _remove(conn: Connection, project_id: str) -> tuple[removal.Sum, bool]:
     return gone, jobs.any_active(conn, project_id)
 
 
+def _forget_uploads(conn: Connection, user_ids: list[str]) -> int:
+    count = sum(uploads.coming(conn, user_id)[0] for user_id in user_ids)
+    uploads.remove_of(conn, user_ids)
+    return count
+
+
 async def _give_back(store: Store, keep: timedelta) -> None:
-    """What the server does every few seconds; both may do it at once."""
+    """What the server does every few seconds. Both may do it at once, so that either can come to
+    what the other has not finished: it is over when the file has become smaller.
+    """
     await collect.empty_trash(store.database, datetime.now(UTC), keep)
-    await collect.collect(store.database, store.blobs, store.volume)
+    for _ in range(ROUNDS):
+        await collect.collect(store.database, store.blobs, store.volume)
+        await store.database.checkpoint()
+        wanted = await store.database.read(_size_wanted)
+        if wanted is not None and store.database.path.stat().st_size <= wanted:
+            return
+        await asyncio.sleep(PAUSE)
+
+
+def _size_wanted(conn: Connection) -> int | None:
+    """What the file should have once all is given back; None while something is not."""
+    file = layout(conn)
+    return None if file.free_bytes or rows.dead(conn) else file.file_bytes
 
 
 def _size(settings: Settings) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from server.blobs.volume import Volume
 from server.catalog import users
 from server.commands.options import as_json, data_dir, engine_of
-from server.commands.progress import size_of
+from server.commands.progress import count_of, size_of
 from server.db import layout, reading_engine
 from server.library import usage as library
 from server.settings import Settings, load
@@ -87,7 +87,7 @@ def _table(title: str, lines: Iterable[tuple[str, dict[str, Any], str]]) -> None
     click.echo(f"{title}")
     for name, row, more in lines:
         trash = row.get("trash_bytes", 0)
-        told = f"{row['assets']:>8} assets {size_of(row['bytes']):>16}"
+        told = f"{count_of(row['assets'], 'asset'):>15} {size_of(row['bytes']):>16}"
         told += f"  + {size_of(trash)} in the trash" if trash else ""
         coming = row.get("upload_bytes", 0)
         told += f"  + {size_of(coming)} being uploaded" if coming else ""

@@ -13,7 +13,7 @@ import httpx
 
 from server.blobs.sqlite import SqliteBlobs
 from server.commands.options import as_json, data_dir, engine_of
-from server.commands.progress import MB, progress, size_of
+from server.commands.progress import MB, count_of, progress, size_of
 from server.commands.store import opened
 from server.db import Database
 from server.egress import Guard, parse_allowed
@@ -84,8 +84,9 @@ def verify(
             for line in loss.lines():
                 click.echo(line + tail)
     left = sum(not one["repaired"] for one in told)
+    read = f"{count_of(result.checked, 'file')} read ({size_of(result.checked_bytes)})"
     click.echo(
-        f"{result.checked} files read ({size_of(result.checked_bytes)}), {len(told)} damaged"
+        f"{read}, {len(told)} damaged"
         + (f", {len(told) - left} of them repaired." if put_right else "."),
         err=True,
     )

@@ -4,7 +4,7 @@ A route says itself what else it answers: `responses=documented(...)`.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, cast
 
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
@@ -13,6 +13,7 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.plugins import ReceiveRoutePlugin
 from litestar.routes import BaseRoute, HTTPRoute
 
+from server.http.examples import EXAMPLES
 from server.http.problems import documented
 
 # Parameters of these kinds take whatever is sent.
@@ -26,15 +27,21 @@ _BYTES = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
 class Described(Operation):
     """An operation without what the framework says of fields that are wrong.
 
-    It says 400, in a shape of its own; they are 422, a problem as all others.
+    It says 400, in a shape of its own; they are 422, a problem as all others. `example` is a body
+    that may be sent.
     """
 
+    example: ClassVar[Any] = None
+
     def __post_init__(self) -> None:
-        """Take it out."""
+        """Take it out, and put the example in."""
         found = (self.responses or {}).get("400")
         if found is not None and "application/json" in (getattr(found, "content", None) or {}):
             assert self.responses is not None
             del self.responses["400"]
+        if self.example is not None and isinstance(self.request_body, RequestBody):
+            for media in self.request_body.content.values():
+                media.example = self.example
 
 
 @dataclass
@@ -93,6 +100,12 @@ def _complete(handler: HTTPRouteHandler) -> None:
     handler.responses = responses | dict(handler.responses or {})
     if handler.operation_class is Operation:
         handler.operation_class = Described
+    body = takes.get("data")
+    example = EXAMPLES.get(getattr(body.annotation, "__name__", "")) if body is not None else None
+    if example is not None:
+        bases = (handler.operation_class,)
+        made = type("Illustrated", bases, {"__doc__": Described.__doc__, "example": example})
+        handler.operation_class = cast("type[Operation]", made)
 
 
 def _of_bytes() -> dict[int, ResponseSpec]:

@@ -34,7 +34,12 @@ def _combined(conn: Connection, job_id: str, who: Asker) -> str | None:
     return None if output is None else str(output.id)
 
 
-def _clip(conn: Connection, job_id: str, filename: str) -> str | None:
+def _clip(conn: Connection, job_id: str, filename: str, who: Asker) -> str | None:
+    if jobs.in_sight(conn, job_id) is None:
+        # The old id of a video that came from a former installation, perhaps.
+        asset_id = aliases.find(conn, aliases.VIDEO, job_id, who)
+        made = assets.get(conn, asset_id) if asset_id else None
+        job_id = made.job_id if made is not None and made.job_id else job_id
     for clip in jobs.clips_of(conn, [job_id]):
         if clip.filename == filename:
             return str(clip.asset_id) if clip.asset_id else None
@@ -74,7 +79,8 @@ async def clip(
     download: FromQuery[str | None] = None,
 ) -> Response[None]:
     """A clip by its name in the job, as the job lists it."""
-    asset_id = await services.database.read(_clip, job_id, clip_filename)
+    who = who_asks(request, services)
+    asset_id = await services.database.read(_clip, job_id, clip_filename, who)
     return await serve(request, services, asset_id, fixed=False)
 
 

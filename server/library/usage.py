@@ -180,7 +180,7 @@ def check_quota(
         raise QuotaExceeded(
             f"The quota of {row.max_bytes} bytes does not allow this: {used.bytes} are in use"
             f"{_in_trash(used.trash_bytes)}{_in_uploads(sent_bytes)}. "
-            "Delete something, or ask an admin for more."
+            "Delete something for good, or ask an admin for more."
         )
     coming = jobs.active_clips(conn, user_id) + sent
     held = used.assets + used.trash_assets
@@ -188,7 +188,7 @@ def check_quota(
         raise QuotaExceeded(
             f"The quota of {row.max_assets} assets does not allow this: there are {used.assets}"
             f"{_in_trash(used.trash_assets)}, and {coming} on their way. "
-            "Delete something, or ask an admin for more."
+            "Delete something for good, or ask an admin for more."
         )
 
 

@@ -106,7 +106,8 @@ def test_an_old_database_is_imported_while_it_is_in_use_and_we_serve(
         assert peak - idle < 64 * MIB, (peak, idle)
         print((peak - idle) / MIB)
         assert played(alice, "/api/v3/videos/1/combined") == large
-        for url in ("v3/videos/7/combined", "v3/storage/20250417103342.mp4"):
+        clips = ("v3/videos/7/combined", "v3/videos/7/clips/clip-1.mp4")
+        for url in (*clips, "v3/storage/20250417103342.mp4"):
             assert played(alice, f"/api/{url}") == sha256(clip)
         assert played(alice, "/api/v1/storage/20250417103342.mp4") == sha256(clip)
         part = alice.get("/api/v3/videos/1/combined", headers={"Range": "bytes=-10"})

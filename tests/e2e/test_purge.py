@@ -47,6 +47,8 @@ def test_usage_says_what_fills_the_volume(tmp_path: Path) -> None:
         with server.client(key) as mine:
             upload(mine, data)
         upload(client, data)
+        notes = client.post("/api/v3/projects", json={"name": "Notes"}).json()["id"]
+        upload(client, b"n" * 1500, project_id=notes)
         gone = upload(client, b"x" * MIB)
         client.delete(f"/api/v3/assets/{gone['id']}")
         headers = {"Tus-Resumable": "1.0.0", "Upload-Length": str(MIB)}
@@ -57,12 +59,13 @@ def test_usage_says_what_fills_the_volume(tmp_path: Path) -> None:
         assert (ada["assets"], ada["bytes"], ada["max_bytes"]) == (1, 2 * MIB, 5 * MIB)
         assert (ada["uploads"], ada["upload_bytes"]) == (1, MIB)
         assert {one["user"] for one in shown["projects"]} == {"Ada", "admin"}
-        assert (shown["stored_bytes"], shown["dedup_saved_bytes"]) == (3 * MIB, 2 * MIB)
+        assert (shown["stored_bytes"], shown["dedup_saved_bytes"]) == (3 * MIB + 1500, 2 * MIB)
         assert shown["reclaimable_bytes"] == MIB
         assert shown["database_bytes"] > 3 * MIB
         _, table, _ = command(folder, "usage")
         assert "Ada / Default" in table
         assert "quota 5.2 MB" in table
+        assert "admin / Notes 1 asset 1.5 KB" in " ".join(table.split())
         assert "1.0 MB being uploaded" in table
         assert server.stop() == 0
         assert numbers(folder, "usage")["users"] == shown["users"]
@@ -78,9 +81,13 @@ def test_purge_beside_the_server(tmp_path: Path) -> None:
             made = upload(mine, os.urandom(64 * MIB))
             trashed = upload(mine, os.urandom(MIB))
             mine.delete(f"/api/v3/assets/{trashed['id']}")
+            headers = {"Tus-Resumable": "1.0.0", "Upload-Length": str(MIB)}
+            sent = mine.post("/api/v3/uploads", headers=headers).headers["Location"]
             shown = numbers(folder, "purge", "--user", "Ada", "--yes")
             assert (shown["projects"], shown["assets"], shown["bytes"]) == (1, 2, 65 * MIB)
             assert shown["failures"] == shown["waiting"] == []
+            assert shown["uploads"] == 1
+            assert mine.head(sent, headers={"Tus-Resumable": "1.0.0"}).status_code == 404
             assert shown["freed_bytes"] > 30 * MIB
             assert code(mine.get(f"/api/v3/assets/{made['id']}/data"))[0] == 404
             (project,) = mine.get("/api/v3/projects").json()["items"]

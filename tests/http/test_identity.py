@@ -59,6 +59,9 @@ def test_a_key_revoked_on_the_command_line_stops_a_warm_server(server: Server) -
     listed = command(server, "keys", "list", "--user", "somebody").stdout
     assert "revoked" in listed
     assert key["key"] not in listed
+    worthless = command(server, "keys", "create", "--user", "somebody", "--scope", "admin")
+    assert (worthless.returncode, worthless.stdout) == (1, "")
+    assert "somebody is no admin" in worthless.stderr
 
 
 def test_commands_fail_in_a_sentence(server: Server) -> None:
@@ -95,6 +98,11 @@ def test_a_key_expires(client: httpx.Client, server: Server) -> None:
         assert brief.get("/api/v3/assets").status_code == 200
         time.sleep(1.1)
         assert code(brief.get("/api/v3/assets")) == (401, "invalid_key")
+    (line,) = [
+        one for one in command(server, "keys", "list").stdout.splitlines() if made["id"] in one
+    ]
+    assert "expired" in line, "the operator is told, too"
+    assert "admin" in line, "by whose name it is"
     past = client.post("/api/v3/keys", json={"name": "late", "expires_at": soon})
     assert code(past) == (422, "invalid_request")
 

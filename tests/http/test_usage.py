@@ -84,6 +84,7 @@ def test_a_quota_of_bytes_holds(
     else:
         answer = mine.post("/api/v3/assets", files={"file": ("x", data)})
     assert code(answer) == QUOTA
+    assert "for good" in answer.json()["detail"], "the trash counts"
     assert usage(mine)["user"]["assets"] == 1
     mine.delete(f"/api/v3/assets/{first['id']}")
     assert code(mine.post("/api/v3/assets", content=data[: MIB - 1])) == QUOTA
