@@ -41,6 +41,8 @@ export async function begin(link) {
     if (before && now.user_id !== before.user_id) location.reload();
   });
   let words = "";
+  // Always, and first: index.html has asked already, and a browser complains of answers in vain.
+  const asked = request("GET", "/session", { renews: false }).catch((error) => ((words ||= error.message), null));
   if (link !== null) {
     try {
       return entered(await request("POST", "/session", { json: { link }, renews: false }));
@@ -48,14 +50,9 @@ export async function begin(link) {
       words = error.message;
     }
   }
-  try {
-    // Nothing: nobody is signed in.
-    const known = await request("GET", "/session", { renews: false });
-    if (known) return entered(known);
-  } catch (error) {
-    words ||= error.message;
-  }
-  return ask({ words });
+  // Nothing: nobody is signed in.
+  const known = await asked;
+  return known ? entered(known) : ask({ words });
 }
 
 /** Ends the session, here and on the server. */

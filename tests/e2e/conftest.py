@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.e2e.browser import chromium
 from tests.fakes.replicate import FakeReplicate
 from tests.running import Server
 
@@ -58,3 +60,10 @@ def pair(tmp_path: Path, fake: FakeReplicate) -> Iterator[Pair]:
     yield made
     with contextlib.suppress(Exception):
         made.server.kill()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium: not for the session, as no other event loop runs in this thread meanwhile."""
+    with chromium() as launched:
+        yield launched

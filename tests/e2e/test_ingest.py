@@ -85,12 +85,6 @@ def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
         yield started
 
 
-@pytest.fixture
-def client(server: Server) -> Iterator[httpx.Client]:
-    with server.client() as opened:
-        yield opened
-
-
 def store(client: httpx.Client, url: str, **more: str) -> dict[str, Any]:
     """A download that is under way."""
     answer = client.post("/api/v3/media/store", json={"url": url, **more})

@@ -2,7 +2,6 @@
 
 import io
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from playwright.sync_api import Browser, expect
 
 from server.catalog import keys, users
 from server.migrate import open_existing
-from tests.e2e.browser import PHONE, chromium, opened, overflow, sign_in, visit
-from tests.running import KEY, Server, running, until
+from tests.e2e.browser import PHONE, opened, overflow, sign_in, visit
+from tests.running import KEY, Server, until
 
 # What Chromium writes into the console about every answer of this kind.
 REFUSED = "status of 401"
@@ -51,25 +50,6 @@ PLAYS_ON = """async (video) => {
     changed: picture() !== before, duration: video.duration,
   };
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    # Not for the whole session: while it is open no other event loop can run in this thread.
-    with chromium() as launched:
-        yield launched
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("page")) as started:
-        yield started
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[httpx.Client]:
-    with server.client() as opened_client:
-        yield opened_client
 
 
 def picture(color: str = "#26453e") -> bytes:

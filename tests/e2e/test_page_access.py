@@ -1,7 +1,7 @@
 """The page for everybody: axe-core finds nothing in any view, and the keyboard is enough."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import httpx
@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
-from tests.e2e.browser import chromium, opened, sign_in
+from tests.e2e.browser import opened, sign_in
 from tests.http.conftest import new_user, upload
 from tests.media import samples
 from tests.running import KEY, Server, ended, until
@@ -45,12 +45,6 @@ FOCUS = """() => {
   }
   return null;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 @dataclass

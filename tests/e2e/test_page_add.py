@@ -12,7 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
-from tests.e2e.browser import PHONE, chromium, opened, overflow, sign_in, visit
+from tests.e2e.browser import PHONE, opened, overflow, sign_in, visit
 from tests.http.conftest import new_user
 from tests.running import KEY, Server, running, until
 
@@ -36,12 +36,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = {"REELBASE_MAX_UPLOAD_BYTES": str(40 * MIB)}
     with running(tmp_path_factory.mktemp("page-add"), **settings) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 class Line:

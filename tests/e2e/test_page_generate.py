@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.browser import PHONE, chromium, opened, overflow, sign_in, visit
+from tests.e2e.browser import PHONE, opened, overflow, sign_in, visit
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import generate
 from tests.fakes.replicate import FakeReplicate
@@ -39,12 +39,6 @@ PASTE = """async (name) => {
   document.activeElement.dispatchEvent(
     new ClipboardEvent("paste", { bubbles: true, cancelable: true, clipboardData: data }));
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 @pytest.fixture(scope="module")

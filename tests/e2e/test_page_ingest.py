@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.browser import PHONE, chromium, opened, overflow, sign_in
+from tests.e2e.browser import PHONE, opened, overflow, sign_in
 from tests.ingest.site import Site
 from tests.running import KEY, Server, running
 
@@ -30,12 +30,6 @@ def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     }
     with running(tmp_path_factory.mktemp("page-ingest"), **settings) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 def add(page: Page, url: str) -> None:

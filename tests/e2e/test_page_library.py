@@ -10,27 +10,15 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.browser import PHONE, chromium, opened, overflow, sign_in
+from tests.e2e.browser import PHONE, opened, overflow, sign_in
 from tests.http.conftest import new_user, upload
 from tests.many import multiply
 from tests.media import samples
-from tests.running import Server, ended, running, until
+from tests.running import Server, ended, until
 
 NODES = "document.querySelectorAll('*').length"
 # With many thousands of assets as with a few dozen.
 MOST_NODES = 600
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("page-library")) as started:
-        yield started
 
 
 @pytest.fixture

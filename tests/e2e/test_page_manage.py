@@ -1,23 +1,15 @@
 """Managing, in the page: projects, storyboards, the trash, usage, keys, users."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.browser import PHONE, chromium, opened, overflow, sign_in, visit
+from tests.e2e.browser import PHONE, opened, overflow, sign_in, visit
 from tests.http.conftest import new_user, upload
 from tests.media import samples
 from tests.running import KEY, Server, until
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
 
 
 def section(page: Page, name: str) -> None:

@@ -1,39 +1,20 @@
 """One asset on the stage: steering, sharing, and what is said when it does not play."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.browser import PHONE, chromium, opened, overflow, sign_in
+from tests.e2e.browser import PHONE, opened, overflow, sign_in
 from tests.e2e.test_page_library import database
 from tests.http.conftest import upload
 from tests.media import samples
-from tests.running import KEY, Server, running, until
+from tests.running import KEY, Server, until
 
 # Chromium's own word for an answer of 401.
 REFUSED = "status of 401"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as launched:
-        yield launched
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("page-player")) as started:
-        yield started
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[httpx.Client]:
-    with server.client() as opened_client:
-        yield opened_client
 
 
 @pytest.fixture(scope="module")
