@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import structlog
@@ -49,25 +49,29 @@ class ClipRun(Submitting):
                 await self._pause(FULL)
 
     async def _go_on(self) -> None:
-        clip = await self._clip()
-        if clip.status in ("queued", "submitting", "processing"):
-            slot = self._work.slot(self._job.provider)
-            await self._take(slot)
-            try:
+        # In line before anything is awaited: a job's clips begin in their order.
+        async with self._in_line() as place:
+            clip = await self._clip()
+            if clip.status in ("queued", "submitting", "processing"):
+                await self._check_canceled()
+                while not place.done():
+                    await asyncio.wait([place], timeout=1.0)
+                    await self._check_canceled()
                 await self._predict()
-            finally:
-                slot.release()
         clip = await self._clip()
         if clip.status == "storing":
             await self._store(clip)
 
-    async def _take(self, slot: asyncio.Semaphore) -> None:
-        """Wait for a place at the provider; a cancellation is heard meanwhile."""
-        while True:
-            await self._check_canceled()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(slot.acquire(), 1.0)
-                return
+    @contextlib.asynccontextmanager
+    async def _in_line(self) -> AsyncIterator[asyncio.Task[Any]]:
+        """In line for a place at the provider: done when there is one, given back at the end."""
+        slot = self._work.slot(self._job.provider)
+        place = asyncio.create_task(slot.acquire())
+        try:
+            yield place
+        finally:
+            if not place.cancel():
+                slot.release()
 
     async def give_up(self, code: str, message: str) -> None:
         """Fail the clip before anything is asked for; a retry begins anew."""

@@ -230,6 +230,25 @@ def test_what_waits_for_its_turn_is_canceled_at_once(tmp_path: Path, fake: FakeR
     assert fake.creates_by_prompt() == {"first": 1}
 
 
+def test_clips_take_their_turns_in_their_order(tmp_path: Path, fake: FakeReplicate) -> None:
+    """However long they wait: the first shot is made first, and an earlier job before a later."""
+    pair = Pair(tmp_path / "data", fake, REELBASE_PROVIDER_CONCURRENCY="1")
+    prompts = [f"shot {number}" for number in range(1, 7)]
+    fake.hold(prompts[0])
+    try:
+        with pair.server.client() as client:
+            first = generate(client, *({"prompt": prompt} for prompt in prompts))
+            later = generate(client, {"prompt": "later"})
+            until(lambda: fake.creates_by_prompt())
+            time.sleep(2.5)
+            fake.release(prompts[0])
+            ended(client, first)
+            ended(client, later)
+    finally:
+        pair.server.kill()
+    assert list(fake.creates_by_prompt()) == [*prompts, "later"]
+
+
 def test_a_cancel_is_heard_in_the_middle_of_a_look_up(pair: Pair) -> None:
     """Whatever is said while nobody listens is not lost."""
     pair.fake.hold("slow")
