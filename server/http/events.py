@@ -42,7 +42,7 @@ async def follow(
 ) -> ServerSentEvent:
     """`job`, `clip`, `asset`, `project` and `scene` events, each with the state after the change.
 
-    What is gone, or in the trash, has `deleted: true`. A ping comes every 15 s.
+    What is gone, or in the trash, has `deleted: true`. After 15 s without one comes `ping`.
     """
     told = request.headers.get("last-event-id", "")
     last = int(told) if told.isascii() and told.isdigit() and len(told) < 20 else None
@@ -70,7 +70,8 @@ async def _stream(
         if rows:
             continue
         if not await pulse.wait(ticket, PING):
-            yield ServerSentEventMessage(comment="ping")
+            # An event, not a comment, so that a page can tell silence from a dead connection.
+            yield ServerSentEventMessage(data="{}", event="ping")
         # A key that was revoked stops hearing, too.
         try:
             if (await find_principal(request, services))[0] is None:

@@ -27,6 +27,9 @@ const REOPEN = [1000, 2000, 4000, 8000, 15_000];
 // Browsers allow few connections to one server: a tab that nobody sees gives its own back.
 const HIDDEN = 60_000;
 const WATCH = 10_000;
+// The server says something every 15 s. A network that drops a connection without a word, or a
+// machine that slept, leaves one that only seems to be there.
+const SILENT = 40_000;
 const ACTIVE = new Set(["queued", "processing", "storing"]);
 
 /** @param {{status: string}} job */
@@ -42,7 +45,7 @@ class Live extends EventTarget {
   #loadAgain = false;
   #fetching = false;
   #timers = {};
-  #looked = Date.now();
+  #heard = 0;
   /** @type {Map<string, object>} */
   #jobs = new Map();
   #put = new Set();
@@ -92,8 +95,14 @@ class Live extends EventTarget {
     clearTimeout(this.#timers.open);
     const source = new EventSource("/api/v3/events");
     this.#source = source;
+    this.#heard = Date.now();
     const on = (name, heard) =>
-      source.addEventListener(name, (event) => this.#source === source && heard(JSON.parse(event.data)));
+      source.addEventListener(name, (event) => {
+        if (this.#source !== source) return;
+        this.#heard = Date.now();
+        heard(JSON.parse(event.data));
+      });
+    on("ping", () => {});
     // What happened before `hello` is not told: the lists have it.
     on("hello", () => this.#reload());
     on("reset", () => this.#reload());
@@ -118,7 +127,7 @@ class Live extends EventTarget {
   }
 
   #down(source) {
-    if (!this.#offline) this.#timers.lost ||= setTimeout(() => this.#lost(), PATIENCE);
+    this.#losing();
     if (source.readyState === EventSource.CLOSED) this.#refused();
     else this.#ended(source);
   }
@@ -150,6 +159,10 @@ class Live extends EventTarget {
     this.#after("open", wait, () => this.#open());
   }
 
+  #losing() {
+    if (!this.#offline) this.#timers.lost ||= setTimeout(() => this.#lost(), PATIENCE);
+  }
+
   #lost() {
     this.#timers.lost = 0;
     this.#offline = true;
@@ -173,7 +186,8 @@ class Live extends EventTarget {
     clearTimeout(this.#timers.hidden);
     if (!this.#running) return;
     if (!document.hidden) {
-      if (!this.#source) this.#open();
+      if (this.#source) this.#watch();
+      else this.#open();
       return;
     }
     this.#after("hidden", HIDDEN, () => {
@@ -183,11 +197,10 @@ class Live extends EventTarget {
     });
   }
 
-  /** A machine that slept has a connection that only seems to be there. */
   #watch() {
-    const slept = Date.now() - this.#looked > 4 * WATCH;
-    this.#looked = Date.now();
-    if (slept && !document.hidden) this.#open();
+    if (!this.#source || document.hidden || Date.now() - this.#heard < SILENT) return;
+    this.#losing();
+    this.#open();
   }
 
   #reload() {

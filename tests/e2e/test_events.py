@@ -24,7 +24,7 @@ class Listener:
 
     def __init__(self, client: httpx.Client, last: str | None = None) -> None:
         self.events: list[tuple[str, str, dict[str, Any]]] = []
-        self.comments: list[str] = []
+        self.pings = 0
         self.ended = threading.Event()
         headers = {"Last-Event-ID": last} if last is not None else {}
         self._stack = contextlib.ExitStack()
@@ -39,12 +39,13 @@ class Listener:
         fields: dict[str, str] = {}
         with contextlib.suppress(httpx.HTTPError, httpx.StreamError):
             for line in self._response.iter_lines():
-                if not line and "data" in fields:
+                if not line and fields.get("event") == "ping":
+                    self.pings += 1
+                    fields = {}
+                elif not line and "data" in fields:
                     data = json.loads(fields["data"])
                     self.events.append((fields["id"], fields["event"], data))
                     fields = {}
-                elif line.startswith(":"):
-                    self.comments.append(line)
                 elif line:
                     name, _, value = line.partition(":")
                     fields[name] = value.strip()
@@ -118,6 +119,13 @@ def test_users_hear_only_of_themselves(server: Server, client: httpx.Client) -> 
         client.delete(f"/api/v3/keys/{key_id}").raise_for_status()
         assert listener.ended.wait(10)
         mine.close()
+
+
+def test_a_stream_without_news_says_that_it_is_alive(client: httpx.Client) -> None:
+    """A page that hears nothing for longer knows that its connection is dead."""
+    listener = Listener(client)
+    until(lambda: listener.pings, timeout=25)
+    listener.close()
 
 
 def test_streams_end_at_once_at_a_shutdown(tmp_path: Path) -> None:

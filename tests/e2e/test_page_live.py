@@ -1,7 +1,9 @@
 """The page while things go on and go wrong: a real server, a fake Replicate, a real Chromium."""
 
 import contextlib
+import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -126,6 +128,27 @@ def test_a_device_without_a_network_says_so(pair: Pair, browser: Browser) -> Non
         expect(page.locator("#offline")).to_be_hidden()
         tile = page.locator("#library").get_by_role("button", name="meanwhile.jpg")
         expect(tile).to_be_visible()
+
+
+def test_a_connection_that_only_seems_to_be_there_is_noticed(pair: Pair, browser: Browser) -> None:
+    """No error comes from a server that is silent: it is missed by its pings."""
+    with opened(browser, pair.server.url, expected=GONE) as page:
+        sign_in(page, KEY)
+        page.clock.install()
+        mark = page.locator("#offline")
+        os.kill(pair.server.pid, signal.SIGSTOP)
+        try:
+            page.clock.fast_forward(30_000)
+            page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+            page.clock.fast_forward(5000)
+            expect(mark).to_be_hidden()
+            page.clock.fast_forward(30_000)
+            page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+            page.clock.fast_forward(5000)
+            expect(mark).to_be_visible()
+        finally:
+            os.kill(pair.server.pid, signal.SIGCONT)
+        expect(mark).to_be_hidden()
 
 
 def test_a_session_that_ends_is_asked_for(pair: Pair, browser: Browser) -> None:

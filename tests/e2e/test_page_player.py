@@ -278,7 +278,7 @@ def test_an_ended_session_leaves_everything_as_it_is(
     server: Server, browser: Browser, clip: dict[str, Any]
 ) -> None:
     """It runs out while a video stands in the middle: after signing in it stands there still."""
-    with opened(browser, server.url) as page:
+    with opened(browser, server.url, expected=("status of 401",)) as page:
         sign_in(page, KEY)
         show(page, clip)
         video = page.locator("#viewer video")
