@@ -86,7 +86,7 @@ class Server:
         if not self.url:
             return False
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/readyz").status_code == 200
+            return httpx.get(f"{self.url}/readyz", verify=False).status_code == 200
         return False
 
     def kill(self) -> None:

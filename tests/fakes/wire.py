@@ -7,7 +7,8 @@ process, in a child process, and a synchronous test alike.
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -54,6 +55,8 @@ class Wire:
         self._thread.start()
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
+        # Those of connections that have ended, too, may still have something to send.
+        self._transports: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def run(self, coroutine: Coroutine[Any, Any, Any], timeout: float = 10.0) -> Any:
@@ -81,6 +84,7 @@ class Wire:
             task = asyncio.current_task()
             assert task is not None
             self._connections.add(task)
+            self._transports.add(writer.transport)
             try:
                 await _converse(handler, reader, writer)
             except (Drop, ConnectionError, h11.RemoteProtocolError, asyncio.CancelledError):
@@ -99,16 +103,30 @@ class Wire:
         async def ending() -> None:
             for server in self._servers:
                 server.close()
+            await rounds()  # a connection that has just come is being set up
             tasks = [*self._connections, *self._tasks]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.sleep(0)
+            await abort(self._transports)
 
         self.run(ending())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()
+
+
+async def rounds() -> None:
+    """Let the loop carry out what it has been told, and what follows from it."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def abort(transports: Iterable[asyncio.WriteTransport]) -> None:
+    """Close connections, with whatever was still to be sent, until their sockets are closed."""
+    for transport in list(transports):
+        transport.abort()
+    await rounds()
 
 
 async def _converse(

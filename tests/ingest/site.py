@@ -9,11 +9,13 @@ import asyncio
 import gzip
 import tempfile
 import threading
+import weakref
 from collections.abc import Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.fakes.wire import abort, rounds
 from tests.ingest.media import make_media
 
 TYPES = {
@@ -48,6 +50,7 @@ class Site:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
+        self._transports: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
 
     def __enter__(self) -> Self:
         with tempfile.TemporaryDirectory() as name:
@@ -86,14 +89,18 @@ class Site:
     async def _stop(self) -> None:
         for server in self._servers:
             server.close()
+        await rounds()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await abort(self._transports)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._transports.add(writer.transport)
         self._run(self._answer(reader, writer))
 
     def _accept_inside(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._transports.add(writer.transport)
         self._run(self._trespass(reader, writer))
 
     def _run(self, work: Coroutine[None, None, None]) -> None:
