@@ -11,6 +11,8 @@
  */
 
 const ROOT = "/api/v3";
+// A refusal of somebody who is signed in after all is not repeated for ever.
+const TRIES = 4;
 
 /** What the server (or the way to it) says went wrong. */
 export class Problem extends Error {
@@ -48,14 +50,14 @@ export const signInAgain = async () => renew?.();
 export async function request(method, path, { json, query, headers = {}, renews = true } = {}) {
   const body = json === undefined ? undefined : JSON.stringify(json);
   if (body !== undefined) headers = { ...headers, "Content-Type": "application/json" };
-  for (;;) {
+  for (let tries = 1; ; tries += 1) {
     let response;
     try {
       response = await fetch(address(path, query), { method, body, headers });
     } catch {
       throw unreachable();
     }
-    if (response.status === 401 && renews && renew) {
+    if (response.status === 401 && renews && renew && tries < TRIES) {
       await renew();
       continue;
     }
@@ -77,9 +79,9 @@ export const remove = (path, query) => request("DELETE", path, { query });
  * @param {{query?: {project_id?: string, scene_id?: string}, signal?: AbortSignal, onProgress?: (share: number) => void}} options
  */
 export async function upload(file, filename, { query, signal, onProgress } = {}) {
-  for (;;) {
+  for (let tries = 1; ; tries += 1) {
     const { status, text } = await send(file, { filename, ...query }, signal, onProgress);
-    if (status === 401 && renew) {
+    if (status === 401 && renew && tries < TRIES) {
       await renew();
       continue;
     }

@@ -14,8 +14,8 @@ const LONGEST = 2 ** 31 - 1;
 
 /** @type {Session | null} */
 let current = null;
-/** @type {Promise<Session> | null} */
-let asking = null;
+/** @type {Promise<void> | null} */
+let renewing = null;
 let ending = 0;
 
 /**
@@ -34,12 +34,7 @@ export function takeLink() {
  * @returns {Promise<Session>}
  */
 export async function begin(link) {
-  onSessionEnd(async () => {
-    const before = current;
-    const now = await ask({ lead: "Your session has ended. Sign in to go on where you were." });
-    // Somebody else's library must not stay on the screen.
-    if (before && now.user_id !== before.user_id) location.reload();
-  });
+  onSessionEnd(() => (renewing ??= renew().finally(() => (renewing = null))));
   let words = "";
   // Always, and first: index.html has asked already, and a browser complains of answers in vain.
   const asked = request("GET", "/session", { renews: false }).catch((error) => ((words ||= error.message), null));
@@ -55,6 +50,16 @@ export async function begin(link) {
   return known ? entered(known) : ask({ words });
 }
 
+/** Who finds the session ended says so; several at once get one dialog. */
+async function renew() {
+  const before = current;
+  // What was asked before somebody signed in again, here or in another tab, is refused after it.
+  const known = await request("GET", "/session", { renews: false });
+  const now = known ? entered(known) : await ask({ lead: "Your session has ended. Sign in to go on where you were." });
+  // Somebody else's library must not stay on the screen.
+  if (before && now.user_id !== before.user_id) location.reload();
+}
+
 /** Ends the session, here and on the server. */
 export async function signOut() {
   await request("DELETE", "/session", { renews: false });
@@ -66,24 +71,15 @@ function entered(session) {
   current = session;
   setSession(session);
   clearTimeout(ending);
-  if (session.expires_at) ending = setTimeout(isOver, Math.min(Math.max(new Date(session.expires_at) - Date.now() + 1000, 10_000), LONGEST));
+  // The time of the session is up: it is asked for before anything is tried in vain.
+  const left = new Date(session.expires_at) - Date.now() + 1000;
+  if (session.expires_at) ending = setTimeout(() => signInAgain().catch(() => {}), Math.min(Math.max(left, 10_000), LONGEST));
   return session;
 }
 
-/** The time of the session is up: it is asked for before anything is tried in vain. */
-async function isOver() {
-  try {
-    const known = await request("GET", "/session", { renews: false });
-    if (known) entered(known);
-    else await signInAgain();
-  } catch {
-    // Unreachable: whatever is asked for next notices.
-  }
-}
-
-/** Asks for a key until there is a good one; several who ask at once get one dialog. */
+/** Asks for a key until there is a good one. */
 function ask({ lead, words = "" }) {
-  asking ??= new Promise((resolve) => {
+  return new Promise((resolve) => {
     const [dialog, form, key, button] = [$("gate"), $("gate-form"), $("key"), $("sign-in")];
     if (lead) $("gate-lead").textContent = lead;
     dialog.classList.toggle("again", Boolean(lead));
@@ -103,7 +99,6 @@ function ask({ lead, words = "" }) {
         key.value = "";
         say("");
         dialog.close();
-        asking = null;
         resolve(session);
       } catch (error) {
         say(error.message);
@@ -119,7 +114,6 @@ function ask({ lead, words = "" }) {
     dialog.showModal();
     key.focus();
   });
-  return asking;
 }
 
 function say(words) {

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.e2e.browser import PHONE, opened, overflow, sign_in, visit
 from tests.e2e.conftest import Pair
@@ -162,6 +162,23 @@ def test_a_session_that_ends_is_asked_for(pair: Pair, browser: Browser) -> None:
         page.wait_for_timeout(400)
         upload(client, samples.jpeg(320, 180), "later.jpg")
         expect(page.locator("#library").get_by_role("button", name="later.jpg")).to_be_visible()
+
+
+def test_a_late_refusal_asks_nobody_again(pair: Pair, browser: Browser) -> None:
+    """What was asked in the old session is answered after signing in: it is repeated, unseen."""
+    with opened(browser, pair.server.url, expected=GONE) as page, pair.server.client() as client:
+        made = client.post("/api/v3/keys", json={"name": "slow", "scopes": ["read"]}).json()
+        sign_in(page, made["key"])
+        kept: list[Route] = []
+        page.route("**/api/v3/assets?*q=late*", lambda route: kept.append(route), times=1)
+        with page.expect_request("**/api/v3/assets?*q=late*"):
+            page.get_by_role("searchbox").fill("late")
+        client.delete(f"/api/v3/keys/{made['id']}").raise_for_status()
+        expect(page.get_by_text("Your session has ended")).to_be_visible()
+        sign_in(page, KEY)
+        with page.expect_response(lambda answer: "q=late" in answer.url and answer.ok):
+            kept[0].fulfill(status=401, json={"code": "unauthorized"})
+        expect(page.get_by_label("API key")).to_be_hidden()
 
 
 def test_a_failed_save_is_seen_and_saved_again(pair: Pair, browser: Browser) -> None:

@@ -149,9 +149,10 @@ export class Sending extends EventTarget {
   async #trouble(error) {
     if (["paused", "canceled"].includes(this.state)) return;
     const status = error.originalResponse?.getStatus() ?? 0;
-    if (status === 401) {
+    if (status === 401 && this.#tries < WAITS.length) {
+      this.#tries += 1;
       this.#be("offline");
-      await signInAgain();
+      await signInAgain().catch(() => {});
       if (this.state === "offline") this.start();
     } else if (PASSING.has(status) || (GONE.has(status) && this.#tries === 0)) {
       const wait = WAITS[Math.min(this.#tries, WAITS.length - 1)];
