@@ -27,6 +27,7 @@ from server.db import Database
 from server.egress import Guard, authority, parse_allowed
 from server.http import (
     assets,
+    compression,
     events,
     identity,
     jobs,
@@ -218,6 +219,7 @@ def create_app(
         plugins=[Documentation()],
         exception_handlers=problems.HANDLERS,
         cors_config=_cors(settings.cors_origins),
+        compression_config=compression.JSON,
         openapi_config=OpenAPIConfig(
             title="Reelbase",
             version=__version__,
