@@ -1,6 +1,5 @@
 """The page with 5,000 assets: when is it there, is it smooth to scroll, how much is in it?"""
 
-import time
 from pathlib import Path
 from statistics import median
 
@@ -35,6 +34,14 @@ _WATCH = """() => {
   };
   requestAnimationFrame(frame);
 }"""
+
+# When the first asset is in the page, in ms since the navigation began: what is asked from
+# outside waits for a slowed processor, too.
+_FIRST_TILE = """new MutationObserver((_, observer) => {
+  if (!document.querySelector(".library .tile")) return;
+  window.firstTile = performance.now();
+  observer.disconnect();
+}).observe(document, { childList: true, subtree: true });"""
 
 
 def page(report: Report, work: Path) -> None:
@@ -83,6 +90,7 @@ def _load(
     """The library on a phone, signed in: until the first assets are there to be touched."""
     with opened(browser, url, viewport=PHONE) as shown:
         sign_in(shown, servers.KEY)
+        shown.add_init_script(_FIRST_TILE)
         phone = shown.context.new_cdp_session(shown)
         phone.send("Network.enable")
         per_second = rate * 1e6 / 8
@@ -96,19 +104,15 @@ def _load(
             },
         )
         phone.send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
-        times = {}
         for visit in ("first", "next"):
             if visit == "first":
                 phone.send("Network.clearBrowserCache")
-            begun = time.monotonic()
-            shown.reload(wait_until="commit")
-            shown.locator(".library .tile").first.wait_for()
-            times[visit] = time.monotonic() - begun
-            shown.wait_for_load_state("networkidle")
-        report.add(
-            f"the library on a phone, {name}",
-            "ready after",
-            f"{times['first']:.2f} s the first time, {times['next']:.2f} s the next",
-            aim="1 s",
-            met=times["next"] < 1,
-        )
+            shown.reload(wait_until="networkidle")
+            seconds = shown.evaluate("window.firstTile") / 1000
+            report.add(
+                f"the library on a phone, {name}",
+                f"the {visit} time",
+                f"ready after {seconds:.2f} s",
+                aim="1 s",
+                met=seconds < 1,
+            )

@@ -3,6 +3,8 @@
 Litestar's own would also compress videos, and pieces of them with their Content-Range kept.
 """
 
+from collections.abc import Iterable
+
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import Headers
 from litestar.middleware.compression import CompressionMiddleware
@@ -20,13 +22,16 @@ class _OfJson(CompressionMiddleware):
 
         async def choosing(message: Message) -> None:
             nonlocal chosen
-            begins = message["type"] == "http.response.start"
-            if begins and "json" in Headers(message.get("headers", [])).get("content-type", ""):
+            if message["type"] == "http.response.start" and _is_json(message["headers"]):
                 create = super(_OfJson, self).create_compression_send_wrapper
                 chosen = create(send, compression_encoding, scope)
             await chosen(message)
 
         return choosing
+
+
+def _is_json(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return "json" in Headers(headers).get("content-type", "")
 
 
 # Routes that serve an asset's bytes are left alone even if those are JSON.

@@ -7,10 +7,9 @@
  * views import; views know nothing of each other but their addresses.
  */
 
-import { acceptDrops, openAdd } from "./add/add.js";
 import { $ } from "./dom.js";
 import { isActive, live } from "./live.js";
-import { toast } from "./notice.js";
+import { missing, toast } from "./notice.js";
 import { route, start } from "./router.js";
 import { begin, signOut, takeLink } from "./session.js";
 import { service } from "./state.js";
@@ -30,6 +29,9 @@ route("/manage/usage", () => import("./manage/usage.js"), { nav: "manage" });
 route("/manage/keys", () => import("./manage/keys.js"), { nav: "manage" });
 route("/manage/users", () => import("./manage/users.js"), { nav: "manage" });
 
+// What is not needed to look at the library comes after it.
+const adding = () => import("./add/add.js");
+
 const session = await begin(takeLink());
 // A link that is opened in a tab that is here already.
 addEventListener("hashchange", () => location.hash.startsWith("#signin=") && location.reload());
@@ -40,7 +42,7 @@ $("skip").addEventListener("click", (event) => {
   event.preventDefault();
   ($("view").querySelector("h1") ?? $("view")).focus();
 });
-$("add").addEventListener("click", () => openAdd());
+$("add").addEventListener("click", () => adding().then(({ openAdd }) => openAdd(), missing));
 $("sign-out").addEventListener("click", async () => {
   live.stop();
   try {
@@ -61,8 +63,7 @@ live.addEventListener("jobs", ({ detail }) => {
   $("jobs-count").textContent = running || "";
   $("jobs-words").textContent = running ? `${running} running` : "";
 });
-acceptDrops();
-
 service.ready().catch(() => {});
 await start();
 live.start();
+adding().then(({ acceptDrops }) => acceptDrops(), missing);

@@ -4,6 +4,7 @@
  *   toast(words, {bad, action, onAction, seconds})   → a function that takes it away. `bad`:
  *       something went wrong; it stays until it is closed, as does one with an action ("Retry"),
  *       unless it says for how many seconds ("Undo")
+ *   missing()                               a module did not come
  *   announce(words)                         to screen readers only
  */
 
@@ -44,6 +45,10 @@ export function toast(words, { bad = false, action, onAction, seconds = bad || a
   $("toasts").append(note);
   if (seconds) setTimeout(leave, seconds * 1000);
   return close;
+}
+
+export function missing() {
+  toast("A part of the page could not be loaded.", { bad: true, action: "Reload", onAction: () => location.reload() });
 }
 
 /** Everything outside the topmost modal dialog is inert: toasts live inside it. */

@@ -317,7 +317,11 @@ def test_files_are_cached_and_locked_down(server: Server) -> None:
         served = [path for kind in ("css", "js", "svg") for path in folder.rglob(f"*.{kind}")]
         files = {str(path.relative_to(folder)) for path in served}
         first = {one.removeprefix(root[0]) for one in named}
-        assert imported(folder, {"main.js", "library/view.js"}) <= first <= files
+        begun = {"main.js", "library/view.js"}
+        then = {"add/add.js", "jobs/progress.js", "library/empty.js"}
+        assert imported(folder, begun | then) <= first <= files
+        waits = set(re.findall(rf'"{root[0]}([^"]+)" fetchpriority="low"', page.text))
+        assert waits == imported(folder, then) - imported(folder, begun)
         total = int(page.headers["Content-Length"])
         for path in sorted(files):
             answer = client.get(root[0] + path)

@@ -2,10 +2,9 @@
 
 import { h, heading, icon } from "../dom.js";
 import { items } from "../format.js";
-import { placeProgress } from "../jobs/progress.js";
+import { missing } from "../notice.js";
 import { go } from "../router.js";
 import { bar } from "./bar.js";
-import { firstVisit } from "./empty.js";
 import { asked, filterForm } from "./filters.js";
 import { Grid } from "./grid.js";
 import { list } from "./list.js";
@@ -26,7 +25,6 @@ export async function mount(root, { query, signal, keep }) {
   const empty = h("div.empty", { hidden: true });
   const progress = h("div");
   root.append(head, progress, filters.element, shown, grid.element, keys, empty, bar(signal));
-  placeProgress(progress);
 
   /** Begins to select, where there is something to select: cards may have pushed it out of sight. */
   function choose() {
@@ -48,7 +46,7 @@ export async function mount(root, { query, signal, keep }) {
     count.textContent = list.all ? list.all.toLocaleString() : "";
     const was = !empty.hidden;
     empty.hidden = !first;
-    if (first && !was) empty.replaceChildren(...firstVisit());
+    if (first && !was) import("./empty.js").then(({ firstVisit }) => empty.replaceChildren(...firstVisit()), missing);
     tell(none);
     grid.show();
   }
@@ -74,6 +72,9 @@ export async function mount(root, { query, signal, keep }) {
     shown.hidden = parts.length === 0;
   }
 
+  /** What goes on has many modules: they come after what there is. */
+  const goesOn = () => import("../jobs/progress.js").then(({ placeProgress }) => signal.aborted || placeProgress(progress), missing);
+
   list.addEventListener("change", show, { signal });
   list.addEventListener("asset", ({ detail: id }) => grid.again(id), { signal });
   selection.addEventListener("change", () => pick.setAttribute("aria-pressed", String(selection.active)), { signal });
@@ -84,8 +85,10 @@ export async function mount(root, { query, signal, keep }) {
   if (!same) {
     list.seen = null;
     await list.filter(wanted);
+    goesOn();
     return undefined;
   }
+  await goesOn();
   show();
   if (!list.find(list.seen)) return undefined;
   // Where one was: what was looked at last has the focus.
