@@ -55,6 +55,7 @@ from server.http.media import routers as media_routers
 from server.http.metrics import Metrics
 from server.http.observe import Observe
 from server.http.pulse import Pulse
+from server.http.schema import SchemaPage
 from server.ingest.ytdlp import YtDlp
 from server.jobs.context import Downloads, Work
 from server.jobs.loop import Loop
@@ -224,6 +225,7 @@ def create_app(
             title="Reelbase",
             version=__version__,
             path="/schema",
+            render_plugins=[SchemaPage(path="/")],
             use_handler_docstrings=True,
             security=[{"key": []}, {"bearer": []}, {"session": []}],
             components=Components(

@@ -3,12 +3,19 @@
 A route says itself what else it answers: `responses=documented(...)`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec import (
+    OpenAPIMediaType,
+    Operation,
+    Parameter,
+    Reference,
+    RequestBody,
+    Schema,
+)
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.plugins import ReceiveRoutePlugin
 from litestar.routes import BaseRoute, HTTPRoute
@@ -18,6 +25,7 @@ from server.http.problems import documented
 
 # Parameters of these kinds take whatever is sent.
 _ANYTHING = (str, str | None)
+_NULL = Schema(type=OpenAPIType.NULL)
 _TEXT = Schema(type=OpenAPIType.STRING)
 _MOMENT = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE_TIME)
 _BYTES = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
@@ -25,23 +33,39 @@ _BYTES = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
 
 @dataclass
 class Described(Operation):
-    """An operation without what the framework says of fields that are wrong.
+    """An operation without what the framework says that is not so.
 
-    It says 400, in a shape of its own; they are 422, a problem as all others. `example` is a body
-    that may be sent.
+    Of fields that are wrong it says 400, in a shape of its own; they are 422, a problem as all
+    others. Of parameters that may be left out it says that they may be null, which no query can
+    say. `example` is a body that may be sent.
     """
 
     example: ClassVar[Any] = None
 
     def __post_init__(self) -> None:
-        """Take it out, and put the example in."""
+        """Take that out, and put the example in."""
         found = (self.responses or {}).get("400")
         if found is not None and "application/json" in (getattr(found, "content", None) or {}):
             assert self.responses is not None
             del self.responses["400"]
+        for parameter in self.parameters or ():
+            if isinstance(parameter, Parameter) and isinstance(parameter.schema, Schema):
+                parameter.schema = _without_null(parameter.schema)
         if self.example is not None and isinstance(self.request_body, RequestBody):
             for media in self.request_body.content.values():
                 media.example = self.example
+
+
+def _without_null(schema: Schema) -> Schema | Reference:
+    """What is left of a choice between something and null."""
+    choices = [one for one in schema.one_of or () if one != _NULL]
+    if len(choices) == 1:
+        return choices[0]
+    if isinstance(schema.type, list):
+        (kind,) = (one for one in schema.type if one != OpenAPIType.NULL)
+        values = [one for one in schema.enum or () if one is not None]
+        return replace(schema, type=kind, enum=values or None)
+    return schema
 
 
 @dataclass

@@ -341,6 +341,22 @@ def test_files_are_cached_and_locked_down(server: Server) -> None:
         assert client.get("/web/0000000000000000/main.js").status_code == 404
 
 
+def test_the_page_of_the_api_needs_nothing_from_elsewhere(server: Server, browser: Browser) -> None:
+    """Its script is here, under a policy that lets no other run; the console stays silent."""
+    with opened(browser, server.url) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto("/schema")
+        expect(page.get_by_role("heading", name="List assets")).to_be_visible()
+        assert {one for one in asked if not one.startswith(server.url)} == set()
+    with server.client(None) as client:
+        (script,) = re.findall(r'<script src="([^"]+)"', client.get("/schema").text)
+        packed = client.get(script, headers={"Accept-Encoding": "gzip"})
+        plain = client.get(script, headers={"Accept-Encoding": "identity"})
+        assert "immutable" in packed.headers["Cache-Control"]
+        assert packed.content == plain.content
+
+
 def imported(folder: Path, names: set[str]) -> set[str]:
     """These modules and all that they import, however far, but not on demand."""
     found = set(names)

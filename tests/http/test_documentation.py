@@ -80,6 +80,17 @@ def test_what_is_particular_is_documented(client: httpx.Client) -> None:
         assert statuses <= set(paths[f"/api/v3/{path}"][method]["responses"]), path
 
 
+def test_parameters_are_never_null(server: Server) -> None:
+    """They are left out: a generated client would send the word."""
+    schemas = [
+        (path, one["name"], one["schema"])
+        for _, path, described in operations(server)
+        for one in described.get("parameters", [])
+    ]
+    assert len(schemas) > 80
+    assert [one for one in schemas if "null" in str(one[2]) or "None" in str(one[2])] == []
+
+
 def test_every_body_has_an_example_that_is_taken(server: Server, client: httpx.Client) -> None:
     """As it stands in the document: what it names may not be there, but nothing in it is wrong."""
     shown = 0
