@@ -176,8 +176,14 @@ async def make_key(
 
     def apply(conn: Connection) -> tuple[Row[Any], str]:
         # Others learn nothing about who exists.
-        if not owns(principal, user_id) or users.get(conn, user_id) is None:
+        owner = users.get(conn, user_id) if owns(principal, user_id) else None
+        if owner is None:
             raise NotFound("There is no such user.")
+        if "admin" in data.scopes and not owner.is_admin:
+            raise Invalid(
+                f"{owner.name} is no admin, and the scope alone makes nobody one.",
+                fields=[{"field": "scopes", "message": "admin is for admins"}],
+            )
         ends = [moment for moment in (data.expires_at, keys.expiry(conn, principal)) if moment]
         key_id, key = keys.create(
             conn,

@@ -15,13 +15,17 @@ def upload(
 
 
 def new_user(client: httpx.Client, name: str, scopes: list[str] | None = None) -> tuple[str, str]:
-    """A new user's id and key, made by an admin."""
-    user_id = client.post("/api/v3/users", json={"name": name}).raise_for_status().json()["id"]
+    """A new user's id and key, made by an admin; with the scope `admin` one that was an admin."""
+    was_admin = "admin" in (scopes or ())
+    made = client.post("/api/v3/users", json={"name": name, "is_admin": was_admin})
+    user_id = made.raise_for_status().json()["id"]
     body: dict[str, Any] = {"user_id": user_id, "name": "key"}
     if scopes is not None:
         body["scopes"] = scopes
     answer = client.post("/api/v3/keys", json=body)
     assert answer.status_code == 201, answer.text
+    if was_admin:
+        client.patch(f"/api/v3/users/{user_id}", json={"is_admin": False}).raise_for_status()
     return user_id, answer.json()["key"]
 
 

@@ -193,6 +193,11 @@ def test_scopes_hold_on_bytes_too_and_make_no_admin(server: Server, client: http
     _, key = new_user(client, "would-be", ["read", "admin"])
     with server.client(key) as user:
         assert code(user.get("/api/v3/users")) == (403, "forbidden")
+    user_id, _ = new_user(client, "plain")
+    body = {"user_id": user_id, "name": "x", "scopes": ["read", "admin"]}
+    refused = client.post("/api/v3/keys", json=body)
+    assert code(refused) == (422, "invalid_request"), refused.text
+    assert "plain is no admin" in refused.json()["detail"]
 
 
 def test_a_key_cannot_outlive_the_one_that_makes_it(server: Server, client: httpx.Client) -> None:
