@@ -147,8 +147,9 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
-        except OSError as error:
-            raise StartError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+        except (OSError, OverflowError) as error:
+            why = error.strerror if isinstance(error, OSError) else "there is no such port"
+            raise StartError(f"Cannot listen on {host}:{port}: {why}.") from None
         yield listener
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select
 from server.catalog import access, projects
 from server.catalog.ids import new_id
 from server.catalog.tables import in_trash, user
+from server.errors import Conflict
 
 
 def create(conn: Connection, name: str, *, is_admin: bool, now: datetime) -> str:
@@ -37,9 +38,27 @@ def get(conn: Connection, user_id: str, *, trashed: bool = False) -> Row[Any] | 
 
 
 def find(conn: Connection, name_or_id: str) -> Row[Any] | None:
-    """A user by id or, failing that, by name."""
-    named = select(user).where(user.c.name == name_or_id, user.c.deleted_at.is_(None))
-    return get(conn, name_or_id) or conn.execute(named).first()
+    """A user by id or, failing that, by name. Raises Conflict when several are called so."""
+    known = get(conn, name_or_id)
+    if known is not None:
+        return known
+    found = _named(conn, name_or_id)
+    if len(found) > 1:
+        # As they may be after one came back from the trash.
+        ids = ", ".join(row.id for row in found)
+        raise Conflict(f"Several users are called {name_or_id}: say which by the id ({ids}).")
+    return found[0] if found else None
+
+
+def check_name(conn: Connection, name: str, *, but: str | None = None) -> None:
+    """Raise Conflict (`name_taken`) when a user other than `but` is called so."""
+    if any(row.id != but for row in _named(conn, name)):
+        raise Conflict(f"There is a user called {name} already.", code="name_taken")
+
+
+def _named(conn: Connection, name: str) -> list[Row[Any]]:
+    query = select(user).where(user.c.name == name, user.c.deleted_at.is_(None))
+    return list(conn.execute(query.order_by(user.c.created_at, user.c.id)))
 
 
 def first_admin(conn: Connection) -> Row[Any] | None:

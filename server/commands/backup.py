@@ -10,11 +10,12 @@ from typing import Any
 import click
 
 from server.commands.options import as_json, data_dir
-from server.commands.progress import MB, count_of, progress, size_of
+from server.commands.progress import progress
 from server.errors import Invalid, NotFound, ReelbaseError
 from server.library.backup import make, manifest, restore
 from server.library.backup.manifest import DamagedBackup, Loss
 from server.library.backup.target import Target, open_target
+from server.library.words import MB, count_of, size_of
 from server.settings import SECRET_FILE, Settings, load
 
 

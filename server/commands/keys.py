@@ -42,6 +42,7 @@ def keys_create(
 ) -> None:
     """Make a key and print it, this once."""
     now = datetime.now(UTC)
+    made = False
     expires_at = now + timedelta(days=expires_in_days) if expires_in_days else None
     engine = engine_of(load(data_dir=data_dir))
     with engine.begin() as conn:
@@ -51,12 +52,15 @@ def keys_create(
                 raise Invalid("There is no user yet: name one with --user.")
             user_id = str(admin.id)
         else:
+            if not user.strip():
+                raise Invalid("A user needs a name.")
             found = users.find(conn, user)
             if found is not None and "admin" in scopes and not found.is_admin:
                 raise Invalid(
                     f"{found.name} is no admin, and the scope alone makes nobody one. An admin "
                     f"can: PATCH /api/v3/users/{found.id} with is_admin true."
                 )
+            made = found is None
             user_id = (
                 str(found.id)
                 if found is not None
@@ -69,7 +73,8 @@ def keys_create(
         click.echo(json.dumps({"id": key_id, "user_id": user_id, "key": key}))
     else:
         click.echo(key)
-        click.echo(f"Key {key_id} of user {user_id}; it is not shown again.", err=True)
+        whose = f"the new user {user} ({user_id})" if made else f"user {user_id}"
+        click.echo(f"Key {key_id} of {whose}; it is not shown again.", err=True)
 
 
 @group.command("list")

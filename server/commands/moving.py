@@ -11,11 +11,12 @@ import click
 from server.blobs.locks import Locked, LockFile
 from server.blobs.volume import Volume
 from server.commands.options import engine_of
-from server.commands.progress import count_of, progress, size_of
+from server.commands.progress import progress
 from server.commands.store import opened
 from server.errors import Conflict, ReelbaseError
 from server.library import collect
 from server.library.moving.copying import Outcome, Place, Report
+from server.library.words import count_of, size_of
 from server.settings import Settings
 
 dry_run = click.option(

@@ -1,4 +1,4 @@
-"""Long work on bytes: a bar on stderr, words when the machine fails, and how sizes are printed."""
+"""Long work on bytes: a bar on stderr, and words when the machine fails."""
 
 import sqlite3
 import sys
@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import click
 
-KB, MB = 1_000, 1_000_000
+from server.library.words import size_of
+
 STEPS = 1000
 
 
@@ -38,16 +39,3 @@ def _bar(label: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
         yield report
         bar.update(max(0, STEPS - bar.pos))
-
-
-def count_of(number: int, noun: str) -> str:
-    """How many there are: 1 asset, 2 assets."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def size_of(size: int) -> str:
-    """Bytes as a person reads them."""
-    if size < KB:
-        return count_of(size, "byte")
-    # Not 1,000.0 KB, which is what would be printed from here on.
-    return f"{size / KB:.1f} KB" if size < MB - 50 else f"{size / MB:,.1f} MB"

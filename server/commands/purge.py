@@ -13,11 +13,11 @@ from sqlalchemy import Connection
 from server.blobs import rows
 from server.catalog import jobs, projects, uploads
 from server.commands.options import as_json, data_dir, engine_of, user_named
-from server.commands.progress import count_of, size_of
 from server.commands.store import Store, opened
 from server.db import layout
 from server.errors import NotFound, ReelbaseError
 from server.library import collect, removal, usage
+from server.library.words import count_of, size_of
 from server.settings import Settings, load
 
 # How often it is tried to give all back, and how long between, in seconds: a busy server may
@@ -69,7 +69,9 @@ def purge(
     size = size_of(sum(row.bytes + row.trash_bytes for row in chosen))
     count = sum(row.assets + row.trash_assets for row in chosen)
     what = f"{count_of(len(chosen), 'project')} with {count_of(count, 'asset')} ({size})"
-    if not yes and not click.confirm(f"Delete {what} for good?", err=True):
+    # Names may look alike: the id, too.
+    whose = f" of user {user} ({chosen[0].user_id})" if user is not None and chosen else ""
+    if not yes and not click.confirm(f"Delete {what}{whose} for good?", err=True):
         ctx.exit(1)
     emptied = [] if project is not None else sorted({row.user_id for row in chosen})
     purged = asyncio.run(_run(settings, chosen, emptied))

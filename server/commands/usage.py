@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 from server.blobs.volume import Volume
 from server.catalog import users
 from server.commands.options import as_json, data_dir, engine_of
-from server.commands.progress import count_of, size_of
 from server.db import layout, reading_engine
 from server.library import usage as library
+from server.library.words import count_of, size_of
 from server.settings import Settings, load
 
 SUMS = ("assets", "bytes", "trash_assets", "trash_bytes")

@@ -13,7 +13,7 @@ import httpx
 
 from server.blobs.sqlite import SqliteBlobs
 from server.commands.options import as_json, data_dir, engine_of
-from server.commands.progress import MB, count_of, progress, size_of
+from server.commands.progress import progress
 from server.commands.store import opened
 from server.db import Database
 from server.egress import Guard, parse_allowed
@@ -23,6 +23,7 @@ from server.library import repair
 from server.library.backup.manifest import Blob
 from server.library.backup.target import open_target
 from server.library.verify import verify as run_verify
+from server.library.words import MB, count_of, size_of
 from server.settings import Settings, load
 
 # MB a second: the volume serves viewers, too.

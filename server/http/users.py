@@ -19,7 +19,7 @@ from server.http.problems import documented
 from server.http.trash import Moved, Permanent, remove, restore
 from server.library import usage
 
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
 # What JSON's numbers hold exactly.
 Quota = Annotated[int, Meta(ge=0, le=2**53)]
 
@@ -79,11 +79,12 @@ def _managed(
     return own_user(conn, principal, user_id, trashed=trashed)
 
 
-@post("/", guards=[needs("admin")], summary="Make a user")
+@post("/", guards=[needs("admin")], responses=documented(409), summary="Make a user")
 async def make_user(services: NamedDependency[Services], data: JSONBody[NewUser]) -> User:
     """A new user with a default project, and no key yet."""
 
     def apply(conn: Connection) -> User:
+        users.check_name(conn, data.name)
         user_id = users.create(conn, data.name, is_admin=data.is_admin, now=services.clock())
         users.change(conn, user_id, max_assets=data.max_assets, max_bytes=data.max_bytes)
         return _shown(conn, users.get(conn, user_id))
@@ -136,6 +137,8 @@ async def change_user(
         if data.is_admin is False:
             _keep_an_admin(conn, row)
         values = {name: getattr(data, name) for name in UserChange.__struct_fields__}
+        if data.name is not UNSET:
+            users.check_name(conn, data.name, but=user_id)
         given = {name: value for name, value in values.items() if value is not UNSET}
         if given:
             users.change(conn, user_id, **given)

@@ -1,6 +1,6 @@
 """What fills the volume, and who may fill it how far."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,9 @@ from server.blobs.rows import blob
 from server.catalog import jobs, uploads
 from server.catalog.tables import asset, in_trash, project, upload, user
 from server.errors import QuotaExceeded
+from server.library.words import size_of
 
+_ADVICE = "Delete something for good, or ask an admin for more."
 # What counts: all that is in sight or in the trash. What was deleted for good is on its way out.
 _LIVE = asset.c.deleted_at.is_(None)
 _TRASH = in_trash(asset)
@@ -148,8 +150,7 @@ async def within(room: int | None, pieces: AsyncIterable[bytes]) -> AsyncGenerat
         total += len(piece)
         if room is not None and total > room:
             raise QuotaExceeded(
-                f"The file is larger than what the quota leaves ({room} bytes). Delete something "
-                "for good, or ask an admin for more."
+                f"The file is larger than what the quota leaves ({size_of(room)}). {_ADVICE}"
             )
         yield piece
 
@@ -178,23 +179,22 @@ def check_quota(
     in_use = used.bytes + used.trash_bytes + sent_bytes
     if row.max_bytes is not None and in_use + size > row.max_bytes:
         raise QuotaExceeded(
-            f"The quota of {row.max_bytes} bytes does not allow this: {used.bytes} are in use"
-            f"{_in_trash(used.trash_bytes)}{_in_uploads(sent_bytes)}. "
-            "Delete something for good, or ask an admin for more."
+            f"The quota of {size_of(row.max_bytes)} does not allow {size_of(size)} more: "
+            f"{size_of(used.bytes)} are in use{_in_trash(used.trash_bytes, size_of)}"
+            f"{_in_uploads(sent_bytes)}. {_ADVICE}"
         )
     coming = jobs.active_clips(conn, user_id) + sent
     held = used.assets + used.trash_assets
     if row.max_assets is not None and held + coming + assets > row.max_assets:
         raise QuotaExceeded(
             f"The quota of {row.max_assets} assets does not allow this: there are {used.assets}"
-            f"{_in_trash(used.trash_assets)}, and {coming} on their way. "
-            "Delete something for good, or ask an admin for more."
+            f"{_in_trash(used.trash_assets)}, and {coming} on their way. {_ADVICE}"
         )
 
 
 def _in_uploads(size: int) -> str:
-    return f", and {size} are kept for unfinished uploads" if size else ""
+    return f", and {size_of(size)} are kept for unfinished uploads" if size else ""
 
 
-def _in_trash(count: int) -> str:
-    return f", and {count} more in the trash" if count else ""
+def _in_trash(count: int, words: Callable[[int], str] = str) -> str:
+    return f", and {words(count)} more in the trash" if count else ""

@@ -54,6 +54,20 @@ def test_all_is_still_there_after_a_restart(tmp_path: Path) -> None:
         server.kill()
 
 
+def test_a_port_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    """As is one that is taken."""
+    done = subprocess.run(
+        [sys.executable, "-m", "server", "serve", "--port", "99999", "--data-dir", str(tmp_path)],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "no such port" in refused(done)
+
+
 def test_a_second_server_on_the_same_folder_is_refused(tmp_path: Path) -> None:
     """With a clear word; the first goes on."""
     with running(tmp_path / "data") as server:

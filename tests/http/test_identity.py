@@ -64,9 +64,41 @@ def test_a_key_revoked_on_the_command_line_stops_a_warm_server(server: Server) -
     assert "somebody is no admin" in worthless.stderr
 
 
+def test_a_name_is_one_users(server: Server, client: httpx.Client) -> None:
+    """Commands go by it. One that came back from the trash to a taken name is told by its id."""
+    first, _ = new_user(client, "Eva")
+    assert code(client.post("/api/v3/users", json={"name": "Eva"})) == (409, "name_taken")
+    assert code(client.post("/api/v3/users", json={"name": " "})) == (422, "invalid_request")
+    other, _ = new_user(client, "Evi")
+    renamed = client.patch(f"/api/v3/users/{other}", json={"name": "Eva"})
+    assert code(renamed) == (409, "name_taken")
+    client.patch(f"/api/v3/users/{first}", json={"name": "Eva"}).raise_for_status()
+    client.delete(f"/api/v3/users/{first}").raise_for_status()
+    second, _ = new_user(client, "Eva")
+    client.post(f"/api/v3/users/{first}/restore").raise_for_status()
+    which = command(server, "purge", "--user", "Eva")
+    assert which.returncode == 1
+    assert first in which.stderr
+    assert second in which.stderr
+    asked = command(server, "purge", "--user", second)
+    assert f"({second})" in asked.stderr, "whose it is, before it is gone"
+
+
+def test_a_key_for_somebody_new_says_so(server: Server) -> None:
+    """A slip of the pen makes a user, too."""
+    made = command(server, "keys", "create", "--user", "Nobdy")
+    assert "new user Nobdy" in made.stderr
+    again = command(server, "keys", "create", "--user", "Nobdy")
+    assert "new user" not in again.stderr
+
+
 def test_commands_fail_in_a_sentence(server: Server) -> None:
     """No traceback, a status that is not 0, nothing on stdout."""
-    for arguments in (["keys", "revoke", "key_none"], ["keys", "list", "--user", "nobody"]):
+    for arguments in (
+        ["keys", "revoke", "key_none"],
+        ["keys", "list", "--user", "nobody"],
+        ["keys", "create", "--user", " "],
+    ):
         failed = command(server, *arguments)
         assert failed.returncode != 0
         assert failed.stdout == ""

@@ -603,7 +603,7 @@ def test_a_quota_is_asked_at_the_beginning_and_at_the_end(
 
 def test_what_is_being_sent_counts_towards_the_quota(server: Server, client: httpx.Client) -> None:
     """By its whole length, from the beginning on, until it is ended; other ways in know of it."""
-    user, key = new_user(client, "Uma")
+    user, key = new_user(client, "Ugo")
     client.patch(f"/api/v3/users/{user}", json={"max_bytes": 100, "max_assets": 3})
     with server.client(key) as own:
         first, second = begin(own, 40), begin(own, 40)

@@ -85,6 +85,8 @@ def test_a_quota_of_bytes_holds(
         answer = mine.post("/api/v3/assets", files={"file": ("x", data)})
     assert code(answer) == QUOTA
     assert "for good" in answer.json()["detail"], "the trash counts"
+    if way == "with a length":
+        assert "quota of 1.0 MB does not allow 1.0 MB more: 524.3 KB are in use" in answer.text
     assert usage(mine)["user"]["assets"] == 1
     mine.delete(f"/api/v3/assets/{first['id']}")
     assert code(mine.post("/api/v3/assets", content=data[: MIB - 1])) == QUOTA
