@@ -224,6 +224,11 @@ def create_app(
         openapi_config=OpenAPIConfig(
             title="Reelbase",
             version=__version__,
+            description=(
+                "A key is sent as `X-API-Key`, or as `Authorization: Bearer`. In a browser that is "
+                "signed in to the page nothing has to be sent: requests tried here have its "
+                "session, whatever is said below of authentication."
+            ),
             path="/schema",
             render_plugins=[SchemaPage(path="/")],
             use_handler_docstrings=True,

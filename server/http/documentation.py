@@ -3,7 +3,7 @@
 A route says itself what else it answers: `responses=documented(...)`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, cast
 
 from litestar.handlers import HTTPRouteHandler
@@ -59,6 +59,10 @@ class Described(Operation):
 def _without_null(schema: Schema) -> Schema | Reference:
     """What is left of a choice between something and null."""
     choices = [one for one in schema.one_of or () if one != _NULL]
+    if len(choices) == 1 and isinstance(choices[0], Schema):
+        around = {one.name: getattr(schema, one.name) for one in fields(Schema)}
+        around = {name: value for name, value in around.items() if value is not None}
+        return replace(choices[0], **around | {"one_of": None})
     if len(choices) == 1:
         return choices[0]
     if isinstance(schema.type, list):

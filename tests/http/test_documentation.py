@@ -88,6 +88,8 @@ def test_parameters_are_never_null(server: Server) -> None:
         for one in described.get("parameters", [])
     ]
     assert len(schemas) > 80
+    lengths = {one[2].get("maxLength") for one in schemas if one[1] == "Idempotency-Key"}
+    assert lengths == {255}
     assert [one for one in schemas if "null" in str(one[2]) or "None" in str(one[2])] == []
 
 
