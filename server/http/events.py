@@ -61,6 +61,8 @@ async def _stream(
         last = newest
         yield ServerSentEventMessage(data="{}", event=kind, id=last, retry=RETRY)
     pulse = services.pulse
+    loop = asyncio.get_running_loop()
+    silent_until = loop.time() + PING
     while not pulse.stopping:
         ticket = pulse.ticket()
         rows = await services.database.read(events.after, principal.user_id, last, BATCH)
@@ -68,8 +70,12 @@ async def _stream(
             last = row.id
             yield ServerSentEventMessage(data=json.dumps(row.data), event=row.noun, id=row.id)
         if rows:
+            silent_until = loop.time() + PING
             continue
-        if not await pulse.wait(ticket, PING):
+        # The pulse beats for others' changes, too: they must not put a ping off.
+        await pulse.wait(ticket, max(0.0, silent_until - loop.time()))
+        if loop.time() >= silent_until:
+            silent_until = loop.time() + PING
             # An event, not a comment, so that a page can tell silence from a dead connection.
             yield ServerSentEventMessage(data="{}", event="ping")
         # A key that was revoked stops hearing, too.

@@ -11,6 +11,8 @@
  */
 
 const ROOT = "/api/v3";
+// A network that has gone without a word answers nothing, ever.
+const LONGEST = 60_000;
 // A refusal of somebody who is signed in after all is not repeated for ever.
 const TRIES = 4;
 
@@ -52,8 +54,11 @@ export async function request(method, path, { json, query, headers = {}, renews 
   if (body !== undefined) headers = { ...headers, "Content-Type": "application/json" };
   for (let tries = 1; ; tries += 1) {
     let response;
+    let text;
     try {
-      response = await fetch(address(path, query), { method, body, headers });
+      const signal = method === "GET" ? AbortSignal.timeout(LONGEST) : undefined;
+      response = await fetch(address(path, query), { method, body, headers, signal });
+      text = await response.text();
     } catch {
       throw unreachable();
     }
@@ -61,7 +66,6 @@ export async function request(method, path, { json, query, headers = {}, renews 
       await renew();
       continue;
     }
-    const text = await response.text();
     if (!response.ok) throw new Problem(response.status, parsed(text) ?? {});
     return text ? parsed(text) : null;
   }

@@ -30,6 +30,8 @@ const WATCH = 10_000;
 // The server says something every 15 s. A network that drops a connection without a word, or a
 // machine that slept, leaves one that only seems to be there.
 const SILENT = 40_000;
+// One that does not come about may be tried on a dead socket that the browser has kept.
+const OPENING = 20_000;
 const ACTIVE = new Set(["queued", "processing", "storing"]);
 
 /** @param {{status: string}} job */
@@ -198,7 +200,9 @@ class Live extends EventTarget {
   }
 
   #watch() {
-    if (!this.#source || document.hidden || Date.now() - this.#heard < SILENT) return;
+    // Of one that was closed by a refusal others take care: a timer, or who is asked to sign in.
+    if (!this.#source || this.#source.readyState === EventSource.CLOSED || document.hidden) return;
+    if (Date.now() - this.#heard < (this.#source.readyState === EventSource.OPEN ? SILENT : OPENING)) return;
     this.#losing();
     this.#open();
   }

@@ -64,6 +64,7 @@ live.addEventListener("jobs", ({ detail }) => {
   $("jobs-words").textContent = running ? `${running} running` : "";
 });
 service.ready().catch(() => {});
+// Not after the view: a file that is dropped meanwhile would be opened by the browser.
+adding().then(({ acceptDrops }) => acceptDrops(), missing);
 await start();
 live.start();
-adding().then(({ acceptDrops }) => acceptDrops(), missing);

@@ -57,7 +57,10 @@ async function renew() {
   const known = await request("GET", "/session", { renews: false });
   const now = known ? entered(known) : await ask({ lead: "Your session has ended. Sign in to go on where you were." });
   // Somebody else's library must not stay on the screen.
-  if (before && now.user_id !== before.user_id) location.reload();
+  if (!before || now.user_id === before.user_id) return;
+  location.reload();
+  // And what the one before asked for must not be done in this one's name.
+  await new Promise(() => {});
 }
 
 /** Ends the session, here and on the server. */

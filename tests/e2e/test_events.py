@@ -121,11 +121,13 @@ def test_users_hear_only_of_themselves(server: Server, client: httpx.Client) -> 
         mine.close()
 
 
-def test_a_stream_without_news_says_that_it_is_alive(client: httpx.Client) -> None:
-    """A page that hears nothing for longer knows that its connection is dead."""
-    listener = Listener(client)
-    until(lambda: listener.pings, timeout=25)
-    listener.close()
+def test_a_stream_without_news_says_that_it_is_alive(server: Server, client: httpx.Client) -> None:
+    """A page that hears nothing for longer knows that it is cut off; others' news or not."""
+    _, key = new_user(client, "waiting")
+    with server.client(key) as waiting:
+        listener = Listener(waiting)
+        until(lambda: upload(client, b"news") and listener.pings, timeout=25, every=1)
+        listener.close()
 
 
 def test_streams_end_at_once_at_a_shutdown(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.e2e.browser import PHONE, opened, overflow, sign_in, visit
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import generate
 from tests.fakes.replicate import FakeReplicate
-from tests.http.conftest import upload
+from tests.http.conftest import new_user, upload
 from tests.media import samples
 from tests.running import KEY, until
 
@@ -91,6 +91,25 @@ def test_progress_arrives_without_asking(pair: Pair, browser: Browser) -> None:
         assert paths.count("/api/v3/events") == 0
 
 
+def test_what_runs_is_shown_however_late_its_modules_come(pair: Pair, browser: Browser) -> None:
+    """The page has heard of the jobs before it can show them."""
+    pair.fake.hold("early")
+    with opened(browser, pair.server.url) as page, pair.server.client() as client:
+        generate(client, {"prompt": "early bird"})
+        kept: list[Route] = []
+        page.route("**/jobs/words.js", lambda route: kept.append(route))
+        page.reload()
+        sign_in(page, KEY)
+        expect(
+            page.get_by_role("navigation", name="Main").get_by_text("1 running")
+        ).to_be_attached()
+        page.wait_for_timeout(400)
+        for route in kept:
+            route.continue_()
+        expect(page.get_by_role("progressbar", name="early bird")).to_be_visible()
+        pair.fake.release("early")
+
+
 def test_recovers_when_the_server_comes_back(pair: Pair, browser: Browser) -> None:
     """A mark while it is gone; then everything as it is by now, without a reload."""
     pair.fake.hold("through")
@@ -156,12 +175,43 @@ def test_a_session_that_ends_is_asked_for(pair: Pair, browser: Browser) -> None:
     with opened(browser, pair.server.url, expected=GONE) as page, pair.server.client() as client:
         made = client.post("/api/v3/keys", json={"name": "short", "scopes": ["read"]}).json()
         sign_in(page, made["key"])
+        page.wait_for_timeout(600)
+        page.clock.install()
         client.delete(f"/api/v3/keys/{made['id']}").raise_for_status()
         expect(page.get_by_text("Your session has ended")).to_be_visible()
+        # Whoever takes their time is not connected again and again meanwhile.
+        paths = asked(page)
+        page.clock.fast_forward(120_000)
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        page.wait_for_timeout(400)
+        assert paths == []
         sign_in(page, KEY)
         page.wait_for_timeout(400)
         upload(client, samples.jpeg(320, 180), "later.jpg")
         expect(page.locator("#library").get_by_role("button", name="later.jpg")).to_be_visible()
+
+
+def test_what_one_asked_for_is_not_done_in_anothers_name(pair: Pair, browser: Browser) -> None:
+    """A request is refused after somebody else has signed in, in another tab: it ends there."""
+    with opened(browser, pair.server.url, expected=GONE) as page, pair.server.client() as client:
+        _, key = new_user(client, "somebody else")
+        sign_in(page, KEY)
+        kept: list[Route] = []
+        page.route("**/api/v3/projects", lambda route: kept.append(route), times=1)
+        visit(page, "Manage")
+        page.get_by_role("link", name="Projects", exact=True).click()
+        page.get_by_role("button", name="New project").click()
+        name = page.get_by_role("textbox", name="Name")
+        name.fill("The first one's")
+        with page.expect_request(lambda one: one.method == "POST"):
+            name.press("Enter")
+        page.context.request.post("/api/v3/session", data={"key": key})
+        with page.expect_navigation():
+            kept[0].fulfill(status=401, json={"code": "unauthorized"})
+        expect(page.locator("#who")).to_have_text("somebody else")
+        with pair.server.client(key) as other:
+            names = [one["name"] for one in other.get("/api/v3/projects").json()["items"]]
+        assert names == ["Default"]
 
 
 def test_a_late_refusal_asks_nobody_again(pair: Pair, browser: Browser) -> None:

@@ -42,6 +42,7 @@ export class Sending extends EventTarget {
   #tus = null;
   #release = () => {};
   #tries = 0;
+  #refusals = 0;
   #timer = 0;
   #samples = [];
   #previous;
@@ -138,7 +139,7 @@ export class Sending extends EventTarget {
   #progress(sent) {
     if (this.state !== "uploading" && this.state !== "storing") return;
     const now = Date.now();
-    if (sent > this.sent) this.#tries = 0;
+    if (sent > this.sent) this.#tries = this.#refusals = 0;
     this.sent = sent;
     this.#samples = [...this.#samples.filter(([at]) => now - at < WINDOW), [now, sent]];
     const [from, first] = this.#samples[0];
@@ -149,8 +150,8 @@ export class Sending extends EventTarget {
   async #trouble(error) {
     if (["paused", "canceled"].includes(this.state)) return;
     const status = error.originalResponse?.getStatus() ?? 0;
-    if (status === 401 && this.#tries < WAITS.length) {
-      this.#tries += 1;
+    if (status === 401 && this.#refusals < WAITS.length) {
+      this.#refusals += 1;
       this.#be("offline");
       await signInAgain().catch(() => {});
       if (this.state === "offline") this.start();

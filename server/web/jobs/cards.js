@@ -27,6 +27,9 @@ export class JobCards {
   constructor(live, { onChange }) {
     this.live = live;
     this.onChange = onChange;
+    // This may come after the first ones were told.
+    this.#jobs = live.jobs;
+    for (const { id, status } of this.#jobs) this.#statuses.set(id, status);
     live.addEventListener("jobs", (event) => this.#hear(event.detail));
     live.addEventListener("assets", ({ detail }) => this.#outputsChanged(detail));
     saving.addEventListener("change", ({ detail: id }) => {

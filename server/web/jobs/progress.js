@@ -9,9 +9,11 @@
 
 import { uploads } from "../add/uploads.js";
 import { arrange, h } from "../dom.js";
-import { isActive, live } from "../live.js";
+import { live } from "../live.js";
 import { retitle } from "../router.js";
 import { JobCards } from "./cards.js";
+
+const ENDED = new Set(["completed", "failed", "canceled"]);
 
 const title = h("h2.section-title", { id: "progress-title" }, "In progress");
 const cards = h("ul.grid.cards", { id: "cards" });
@@ -19,6 +21,7 @@ const section = h("section.progress", { id: "progress-section", "aria-labelledby
 const jobs = new JobCards(live, { onChange: show });
 let uploadsOnly = false;
 uploads.addEventListener("change", show);
+jobs.withDone = false;
 
 export function placeProgress(parent, { done = false } = {}) {
   uploadsOnly = false;
@@ -48,6 +51,8 @@ function show() {
 
 function wordsFor(statuses) {
   if (uploadsOnly) return "Uploads";
-  if (statuses.every((one) => one === "failed")) return "Not finished";
-  return statuses.some((status) => isActive({ status })) || !statuses.includes("completed") ? "In progress" : "Just made";
+  const [failed, made] = [statuses.includes("failed"), statuses.includes("completed")];
+  if (!statuses.every((one) => ENDED.has(one))) return "In progress";
+  if (failed) return made ? "Lately" : "Not finished";
+  return made ? "Just made" : "In progress";
 }

@@ -88,8 +88,9 @@ export async function mount(root, { query, signal, keep }) {
     goesOn();
     return undefined;
   }
-  await goesOn();
   show();
+  await goesOn();
+  if (signal.aborted) return undefined;
   if (!list.find(list.seen)) return undefined;
   // Where one was: what was looked at last has the focus.
   grid.show(list.seen);
