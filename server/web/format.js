@@ -86,7 +86,8 @@ export const left = (iso) => (new Date(iso) < Date.now() ? "ended" : `${until(is
 
 function until(iso) {
   const seconds = Math.max(0, Math.floor((new Date(iso) - Date.now()) / 1000));
-  return seconds < 48 * 3600 ? timecode(seconds) : `${Math.floor(seconds / 86_400)} days`;
+  // What is kept for 7 days has 7 days left a moment later, too.
+  return seconds < 48 * 3600 ? timecode(seconds) : `${Math.ceil(seconds / 86_400)} days`;
 }
 
 /** So many, with their noun: "1 item", "3 items". */

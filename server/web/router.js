@@ -22,6 +22,7 @@
  * is shown with a way to try again.
  */
 
+import { closeDialogs } from "./dialog.js";
 import { h } from "./dom.js";
 
 const routes = [];
@@ -71,6 +72,8 @@ export function start() {
 async function visit() {
   if (location.hash && !location.hash.startsWith("#/")) return;
   const mine = ++turn;
+  // What they ask belongs to what was shown.
+  closeDialogs();
   if (entry) scrolled.set(entry, scrollY);
   entry = history.state?.entry ?? crypto.getRandomValues(new Uint32Array(2)).join("");
   depth = history.state?.depth ?? depth + 1;

@@ -178,6 +178,49 @@ def test_the_storyboard_is_arranged_by_keyboard_and_survives_a_reload(
         expect(second.get_by_label("Length")).to_have_value("6")
 
 
+def test_what_is_dragged_scrolls_the_page_on_a_phone(pair: Pair, browser: Browser) -> None:
+    """By a finger that rests near an end of the screen, clear of what lies over it; both ways."""
+    with opened(browser, pair.server.url, viewport=PHONE, has_touch=True) as page:
+        sign_in(page, KEY)
+        visit(page, "Generate")
+        write(page, "one", "two", "three", "four")
+        grip = page.get_by_role("button", name="Clip 1 of 4")
+        grip.scroll_into_view_if_needed()
+        finger = page.context.new_cdp_session(page)
+
+        def touch(kind: str, *at: float) -> None:
+            points = [{"x": at[0], "y": at[1]}] if at else []
+            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+        def drag(grip: Locator, y: float) -> None:
+            box = grip.bounding_box()
+            assert box
+            x = box["x"] + box["width"] / 2
+            touch("touchStart", x, box["y"] + box["height"] / 2)
+            touch("touchMove", x, (box["y"] + y) / 2)
+            touch("touchMove", x, y)
+
+        height = PHONE["height"]
+        drag(grip, height - 90)
+        expect(page.get_by_role("listitem", name="Clip 4")).to_be_in_viewport()
+        expect(page.locator("#shots > :last-child")).to_have_class(re.compile("dragged"))
+        # It ends with the list.
+
+        def rests() -> bool:
+            place = page.evaluate("scrollY")
+            page.wait_for_timeout(200)
+            return bool(page.evaluate("scrollY") == place)
+
+        until(rests, what=lambda: "the page to stand still")
+        touch("touchEnd")
+        assert order(page) == ["two", "three", "four", "one"]
+
+        drag(page.get_by_role("button", name="Clip 4 of 4"), 80)
+        expect(page.locator("#shots > :first-child")).to_have_class(re.compile("dragged"))
+        touch("touchEnd")
+        assert order(page) == ["one", "two", "three", "four"]
+
+
 def test_frames_come_from_everywhere(pair: Pair, browser: Browser) -> None:
     """From the library, of a video its last frame, pasted near the focus; they go to the model."""
     with pair.server.client() as client:

@@ -199,11 +199,15 @@ def test_several_are_moved_downloaded_deleted_and_brought_back(
         page.get_by_label("Name of the new project").fill("Selects")
         page.get_by_role("dialog").get_by_role("button", name="Move").click()
         expect(page.get_by_text("3 items are in Selects now.")).to_be_visible()
+        expect(bar).to_be_hidden()
+        expect(boxes.first).not_to_be_checked()
         project = next(
             one for one in client.get("/api/v3/projects").json()["items"] if not one["is_default"]
         )
         assert (project["name"], project["assets"]) == ("Selects", 3)
 
+        page.get_by_role("checkbox", name="Select e.jpg").click()
+        page.get_by_role("checkbox", name="Select c.jpg").click(modifiers=["Shift"])
         names: set[str] = set()
         page.on("download", lambda download: names.add(download.suggested_filename))
         bar.get_by_role("button", name="Download").click()
@@ -269,6 +273,13 @@ def test_the_keyboard_is_enough(
         page.keyboard.press("Delete")
         expect(page.locator("#library li")).to_have_count(4)
         expect(page.locator("#library").get_by_role("button", name="b.jpg")).to_be_focused()
+
+        # What is selected goes, the current one among it: the one in its place is current.
+        page.keyboard.press("x")
+        page.keyboard.press("Delete")
+        expect(page.locator("#library li")).to_have_count(3)
+        expect(bar).to_be_hidden()
+        expect(page.locator("#library").get_by_role("button", name="a.jpg")).to_be_focused()
 
 
 def test_thousands_are_a_few_hundred_nodes(

@@ -47,6 +47,13 @@ def asked(page: Page) -> list[str]:
     return paths
 
 
+def followed(page: Page, key: str) -> None:
+    """Sign in, until the stream of events is open and its first word has come."""
+    with page.expect_response("**/api/v3/events"):
+        sign_in(page, key)
+    page.wait_for_timeout(800)
+
+
 def test_progress_arrives_without_asking(pair: Pair, browser: Browser) -> None:
     """While a prediction runs the page hears of it; it asks neither for jobs nor for assets."""
     pair.fake.hold("slowly")
@@ -152,7 +159,7 @@ def test_a_device_without_a_network_says_so(pair: Pair, browser: Browser) -> Non
 def test_a_connection_that_only_seems_to_be_there_is_noticed(pair: Pair, browser: Browser) -> None:
     """No error comes from a server that is silent: it is missed by its pings."""
     with opened(browser, pair.server.url, expected=GONE) as page:
-        sign_in(page, KEY)
+        followed(page, KEY)
         page.clock.install()
         mark = page.locator("#offline")
         os.kill(pair.server.pid, signal.SIGSTOP)
@@ -174,8 +181,7 @@ def test_a_session_that_ends_is_asked_for(pair: Pair, browser: Browser) -> None:
     """Nothing was clicked: the stream alone notices, and goes on after signing in again."""
     with opened(browser, pair.server.url, expected=GONE) as page, pair.server.client() as client:
         made = client.post("/api/v3/keys", json={"name": "short", "scopes": ["read"]}).json()
-        sign_in(page, made["key"])
-        page.wait_for_timeout(600)
+        followed(page, made["key"])
         page.clock.install()
         client.delete(f"/api/v3/keys/{made['id']}").raise_for_status()
         expect(page.get_by_text("Your session has ended")).to_be_visible()

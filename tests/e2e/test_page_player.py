@@ -79,15 +79,20 @@ def test_the_keyboard_steers(server: Server, browser: Browser, clip: dict[str, A
             page.keyboard.press(key)
             assert video.evaluate(what), key
         # On a button the space bar presses the button, once.
-        play = page.get_by_role("group", name="Player").get_by_role("button", name="Play")
+        play = page.get_by_role("group", name="Player").get_by_role(
+            "button", name=re.compile("^(Play|Pause)$")
+        )
         play.focus()
         page.keyboard.press("Space")
         assert not video.evaluate("v => v.paused")
         page.keyboard.press("k")
-        page.keyboard.press("f")
-        page.wait_for_function("document.fullscreenElement?.id === 'stage'")
-        page.keyboard.press("f")
-        page.wait_for_function("!document.fullscreenElement")
+        for held in (play, page.get_by_role("button", name="Rename"), page.locator("#viewer h1")):
+            held.focus()
+            page.keyboard.press("f")
+            page.wait_for_function("document.fullscreenElement?.id === 'stage'")
+            page.keyboard.press("f")
+            page.wait_for_function("!document.fullscreenElement")
+            expect(held).to_be_focused()
         page.get_by_label("Speed").select_option("2")
         assert video.evaluate("v => v.playbackRate") == 2
         # In a text field keys are letters.
@@ -139,8 +144,13 @@ def test_a_link_plays_until_it_is_revoked(
             until(lambda: video.evaluate("v => v.currentTime > 0.2"), what=lambda: "it to play")
             assert stranger.cookies() == []
 
-            # The list is as it was when it was opened.
-            dialog.get_by_role("button", name="Done").click()
+            # The list is as it was when it was opened. Going back closes it with the view.
+            page.go_back()
+            expect(page.get_by_role("heading", level=1, name="Library")).to_be_focused()
+            expect(dialog).to_have_count(0)
+            page.go_forward()
+            expect(page.get_by_role("heading", level=1, name="clip.mp4")).to_be_focused()
+            expect(dialog).to_have_count(0)
             page.get_by_role("button", name="Copy link").click()
             dialog.get_by_text(re.compile("^Fetched")).click()
             visits = dialog.get_by_role("region", name=re.compile("the editor"))
@@ -153,6 +163,7 @@ def test_a_link_plays_until_it_is_revoked(
         finally:
             stranger.close()
         expect(dialog.get_by_text("No link works now.")).to_be_visible()
+        expect(dialog.get_by_role("button", name="Revoke the API's URLs")).to_be_visible()
 
         # All at once: the page itself goes on by another.
         dialog.get_by_role("button", name="Copy link").click()
@@ -245,7 +256,7 @@ def test_settings_and_details(server: Server, browser: Browser, client: httpx.Cl
         assert httpx.get(address, trust_env=False).status_code == 401
 
         page.get_by_label("Deletes itself").select_option(label="In 7 days")
-        expect(page.get_by_label("Deletes itself")).to_contain_text("6 days left")
+        expect(page.get_by_label("Deletes itself")).to_contain_text("7 days left")
         assert client.get(path).json()["expires_at"]
         page.get_by_label("Deletes itself").select_option(label="Never")
         until(lambda: client.get(path).json()["expires_at"] is None)

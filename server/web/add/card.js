@@ -48,7 +48,7 @@ export function uploadCard(one, acts) {
     // The last bytes are out; the answer comes when they are on the disk.
     frame.set(Math.min(sent / Math.max(1, size), 0.99), words);
     const left = speed ? `, ${timecode((size - sent) / speed)} left` : "";
-    setText(rate, state === "uploading" && sent ? `${bytes(sent)}${speed ? ` at ${bytes(speed)}/s` : ""}${left}` : sent && state !== "failed" ? `${bytes(sent)} are here` : "");
+    setText(rate, state === "uploading" && sent ? `${bytes(sent)}${speed ? ` at ${bytes(speed)}/s` : ""}${left}` : sent && state !== "failed" ? `${bytes(sent)} sent` : "");
     rate.hidden = !rate.textContent;
     setText(reason, state === "lost" ? "The page was closed. Choose the file again, and it goes on from where it was." : one.words);
     reason.hidden = !reason.textContent;

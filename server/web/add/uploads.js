@@ -88,10 +88,18 @@ class Uploads extends EventTarget {
       this.#tell();
     } else {
       card.update();
-      if (one.state === "failed") toast(`${one.name} was not uploaded: ${one.words}`, { bad: true });
+      if (one.state === "failed") this.#refused(one, card);
       if (one.state === "paused") announce(`Paused: ${one.name}`);
     }
     if (!RUNNING.has(one.state)) this.#next();
+  }
+
+  /** Its card says why: a toast would only repeat it to whoever sees it. */
+  #refused(one, { element }) {
+    const words = `${one.name} was not uploaded: ${one.words}`;
+    const { top, bottom } = element.getBoundingClientRect();
+    if (bottom > 0 && top < innerHeight) announce(words);
+    else toast(words, { bad: true });
   }
 
   /** One word for all that came together. */

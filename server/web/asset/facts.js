@@ -26,7 +26,7 @@ export function facts(asset, job) {
     ["Kind", `${kindWord(asset)}, ${roleWord(asset).toLowerCase()}`],
     ["Model", model],
     ["Seed", seed],
-    ["Cost", cost == null ? null : `$${cost.toFixed(cost < 1 ? 3 : 2)}`],
+    ["Cost", cost ? `$${cost.toFixed(cost < 1 ? 3 : 2)}` : null],
     ["Made in", clip?.seconds ? `${Math.max(1, Math.round(clip.seconds))} s` : null],
     ["Length", asset.duration ? `${asset.duration.toFixed(2)} s` : null],
     ["Picture", size && asset.fps ? `${size}, ${Number(asset.fps.toFixed(2))} fps` : size],

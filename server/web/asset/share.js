@@ -56,6 +56,7 @@ export function share(asset, onRenewed) {
       const alive = items.filter((one) => !one.revoked_at && new Date(one.expires_at) > new Date());
       const over = items.filter((one) => !alive.includes(one) && one.accesses.length);
       none.hidden = alive.length > 0;
+      if (!all.dataset.sure) name(alive.length);
       const opened = new Set([...links.querySelectorAll("details[open]")].map((one) => one.dataset.token));
       links.replaceChildren(...[...alive, ...over].map((one) => row(one, alive.includes(one), opened.has(one.id))));
     } catch (error) {
@@ -100,15 +101,20 @@ export function share(asset, onRenewed) {
     return undefined;
   }
 
+  /** There is something to revoke without links, too: the URLs in the API's answers. */
+  function name(many) {
+    setText(all, many ? "Revoke all" : "Revoke the API's URLs");
+  }
+
   /** Those that the page itself plays by, too: it gets another. */
   async function revokeAll() {
     if (all.dataset.sure !== "yes") {
       all.dataset.sure = "yes";
-      all.textContent = "Every link ever given out stops. Revoke all?";
+      all.textContent = "Every link stops, and every URL that the API gave out. Revoke all?";
       return;
     }
     delete all.dataset.sure;
-    all.textContent = "Revoke all";
+    name(links.querySelector(":scope > li:not(.over)"));
     try {
       await remove(`/assets/${asset.id}/tokens`);
       onRenewed(await get(`/assets/${asset.id}`));

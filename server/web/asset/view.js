@@ -140,6 +140,12 @@ export async function mount(root, { params, signal, become }) {
     }
   }, { signal });
   addEventListener("keydown", (event) => press(event, { controls: stage.controls, go: step, leave }), { signal });
+  // Full screen takes the focus from what it covers, and does not give it back.
+  let held = name;
+  root.addEventListener("focusin", ({ target }) => (held = target));
+  document.addEventListener("fullscreenchange", () => {
+    if (document.activeElement === document.body) (held.isConnected ? held : name).focus({ preventScroll: true });
+  }, { signal });
   // What a poster was for a moment is a countdown for long.
   const clock = setInterval(() => asset.storage_state === "url_only" && show(), 1000);
   signal.addEventListener("abort", () => clearInterval(clock));

@@ -5,6 +5,11 @@ import { announce, toast } from "../notice.js";
 import { MOST, board, isBlank } from "./board.js";
 import { clipCard } from "./clip.js";
 
+// So near to an end of the screen the page scrolls under what is dragged: clear of the header and
+// of the bar at the bottom of a phone. The nearer, the faster, in pixels of each frame.
+const EDGE = 110;
+const [SLOWEST, FASTEST] = [5, 16];
+
 /**
  * @param {{model: () => import("../models.js").Model, place: () => object, signal: AbortSignal}} given
  */
@@ -57,36 +62,52 @@ export function storyboard({ model, place, signal }) {
     if (event.button !== 0) return;
     const { element: dragged, grip } = card(clip);
     const start = { y: event.clientY + scrollY, index: board.clips.indexOf(clip) };
-    let offset = 0;
+    let [pointer, scrolling] = [event.clientY, 0];
     const home = dragged.getBoundingClientRect().top + scrollY;
     grip.setPointerCapture(event.pointerId);
     dragged.classList.add("dragged");
 
-    const place = (pointer) => {
+    const place = () => {
       // What it would be at without being dragged changes while others move.
       dragged.style.translate = "";
       const shift = home - (dragged.getBoundingClientRect().top + scrollY);
-      offset = pointer + scrollY - start.y + shift;
-      dragged.style.translate = `0 ${offset}px`;
+      dragged.style.translate = `0 ${pointer + scrollY - start.y + shift}px`;
     };
-    const move = ({ clientY }) => {
-      place(clientY);
+    const arrangeAround = () => {
+      place();
       const { top, bottom } = dragged.getBoundingClientRect();
       const [above, below] = [dragged.previousElementSibling, dragged.nextElementSibling];
       const middle = (one) => one.getBoundingClientRect().top + one.offsetHeight / 2;
       // The others are moved: what has the pointer stays where it is in the document.
       if (below && bottom > middle(below)) list.insertBefore(below, dragged);
       else if (above && top < middle(above)) list.insertBefore(above, dragged.nextElementSibling);
-      else return edge(clientY);
-      place(clientY);
-      return edge(clientY);
+      else return;
+      place();
     };
-    const edge = (y) => {
-      if (y < 60) scrollBy(0, -12);
-      else if (y > innerHeight - 60) scrollBy(0, 12);
+    /** How far to scroll, until the end of the list is in sight. */
+    const step = () => {
+      const { top, bottom } = list.getBoundingClientRect();
+      const [low, high] = [EDGE, innerHeight - EDGE];
+      const speed = (into) => Math.round(SLOWEST + (FASTEST - SLOWEST) * Math.min(1, into / EDGE));
+      if (pointer < low && top < low) return -speed(low - pointer);
+      return pointer > high && bottom > high ? speed(pointer - high) : 0;
+    };
+    // By itself, as long as the pointer is there: a finger that rests moves nothing.
+    const scroll = () => {
+      const by = step();
+      scrolling = by && requestAnimationFrame(scroll);
+      if (!by) return;
+      scrollBy(0, by);
+      arrangeAround();
+    };
+    const move = ({ clientY }) => {
+      pointer = clientY;
+      arrangeAround();
+      scrolling ||= requestAnimationFrame(scroll);
     };
     const end = () => {
       grip.removeEventListener("pointermove", move);
+      cancelAnimationFrame(scrolling);
       dragged.classList.remove("dragged");
       dragged.style.translate = "";
       const to = [...list.children].indexOf(dragged);

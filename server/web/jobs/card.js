@@ -99,7 +99,7 @@ export function jobCard(first, { full = false, onDismiss = () => {} } = {}) {
   function showFacts() {
     const where = [job.provider && job.provider !== "sample" && providerWord(job.provider), job.model].filter(Boolean).join(" ");
     const count = job.predictions ? `${job.predictions} ${job.predictions === 1 ? "prediction" : "predictions"}` : null;
-    const cost = job.cost == null ? null : `$${job.cost.toFixed(job.cost < 0.1 ? 3 : 2)}`;
+    const cost = job.cost ? `$${job.cost.toFixed(job.cost < 0.1 ? 3 : 2)}` : null;
     const work = job.seconds ? `${job.seconds.toFixed(1)} s` : null;
     if (!full) {
       setText(facts, [where, ago(job.created_at), many && `${job.clips.length} clips`, cost, job.dismissed_at && "dismissed"].filter(Boolean).join(" · "));

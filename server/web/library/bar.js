@@ -13,16 +13,15 @@ export function bar(signal) {
     h(`button.bar-button${more}`, { type: "button", onclick }, icon(name), h("span", {}, label));
   const all = h("button.quiet", { type: "button", onclick: () => selection.all() }, "Select all");
   const acts = h("div.bar-acts", {},
-    act("folder", "Move", () => move(selection.assets)),
+    act("folder", "Move", () => finish(move)),
     act("download", "Download", () => download(selection.assets)),
-    act("trash", "Delete", remove, ".grave"));
+    act("trash", "Delete", () => finish(trash), ".grave"));
   const element = h("div.bar", { role: "region", "aria-label": "Selected", hidden: true },
     h("button.icon-button", { type: "button", "aria-label": "Clear the selection", onclick: clear }, icon("close")),
     words, all, acts);
 
-  async function remove() {
-    const assets = selection.assets;
-    if (await trash(assets)) clear();
+  async function finish(act) {
+    if (await act(selection.assets)) clear();
   }
 
   /** What had the focus goes away with the bar. */

@@ -2,7 +2,7 @@
  * What is done to one asset or to several, wherever they are shown.
  *
  *   trash(assets)      → Promise<boolean>: they are in the trash, with a word that takes it back
- *   move(assets)       asks for a project and a scene
+ *   move(assets)       asks for a project and a scene → Promise<boolean>: they are there
  *   download(assets)   one after the other, as browsers allow it
  */
 
@@ -65,7 +65,7 @@ export function move(assets) {
     try {
       const place = await fields.chosen();
       await inPieces(assets.map((one) => one.id), (ids) => post("/assets/move", { ids, project_id: place.project_id, scene_id: place.scene_id }));
-      dialog.close();
+      dialog.close("moved");
       await (list.filtering ? list.reload() : Promise.all(assets.slice(0, AT_ONCE).map((one) => list.renew(one.id))));
       toast(`${called(assets)} ${are(assets)} in ${place.name} now.`);
     } catch (error) {
@@ -81,7 +81,7 @@ export function move(assets) {
           h("button.primary", { type: "submit" }, "Move"))),
     ],
   });
-  return dialog.closed;
+  return dialog.closed.then((value) => value === "moved");
 }
 
 export async function download(assets) {

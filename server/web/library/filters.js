@@ -27,7 +27,7 @@ export function asked(query) {
  * @param {{onChange: (query: Record<string, string>) => void, signal: AbortSignal}} heard
  */
 export function filterForm(query, { onChange, signal }) {
-  const search = h("input", { id: "search", type: "search", name: "q", placeholder: "Search names and prompts", "aria-label": "Search names and prompts", autocomplete: "off", spellcheck: "false" });
+  const search = h("input", { id: "search", type: "search", name: "q", placeholder: "Search", "aria-label": "Search names and prompts", autocomplete: "off", spellcheck: "false" });
   const choice = (name, label, every, words) =>
     h("select", { id: name, name, "aria-label": label },
       h("option", { value: "" }, every), ...Object.entries(words).map(([value, text]) => h("option", { value }, text)));

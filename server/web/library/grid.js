@@ -104,6 +104,8 @@ export class Grid {
   }
 
   #draw() {
+    // The selection hears before the view what is gone: `show` follows, and finds another current one.
+    if (this.#current && !list.find(this.#current)) return;
     const { columns, row } = this.#shape;
     const assets = list.assets;
     const { top } = this.element.getBoundingClientRect();

@@ -15,7 +15,7 @@ const SCOPES = [
 const LIFE = [["", "Until it is revoked"], ["30", "30 days"], ["90", "90 days"], ["365", "A year"], ["date", "Until a day…"]];
 
 /**
- * @param {{id: string, name: string}[]} users for whom there may be one; of an admin only
+ * @param {{id: string, name: string, is_admin: boolean}[]} users for whom there may be one; of an admin only
  * @param {string} [userId] whom it is for at first
  * @returns {Promise<object | null>} the key
  */
@@ -27,6 +27,16 @@ export async function makeKey(users, userId = session.user_id) {
   const scopes = h("fieldset.choices", {}, h("legend", {}, "It may"),
     ...offered.map(([value, label, hint]) => h("label.choice", {},
       h("input", { type: "checkbox", value, checked: value !== "admin" }), h("span", {}, label, h("span.hint", {}, `, ${hint}`)))));
+  const all = scopes.querySelector('[value="admin"]');
+  /** Only who is an admin may have a key that is one's. */
+  const limit = () => {
+    const owner = users.find((one) => one.id === whose.value);
+    if (!all || !owner) return;
+    all.disabled = !owner.is_admin;
+    if (all.disabled) all.checked = false;
+  };
+  whose.addEventListener("change", limit);
+  limit();
   const life = h("select", {}, ...LIFE.map(([value, words]) => h("option", { value }, words)));
   const day = h("input", { type: "date", min: new Date(Date.now() + DAY).toISOString().slice(0, 10) });
   const until = field("Last day", day);
@@ -60,6 +70,7 @@ function end(life, day) {
 function reveal(key) {
   const dialog = openDialog({
     title: `The key ${key.name}`,
+    firm: true,
     content: [
       h("p.warn", {}, "Copy it now: it is not kept, and nobody can show it again."),
       copyField("The new key", key.key),

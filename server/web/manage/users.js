@@ -17,7 +17,7 @@ export async function mount(root, { signal }) {
   root.append(
     ...sectionHead("Users", {
       current: "manage/users",
-      words: "Each has a library of their own. A quota says how much may be in it, the trash included.",
+      words: "Each has a library of their own. A quota counts the trash, too; the numbers here are without it.",
       actions: [h("button.primary", { type: "button", onclick: create }, icon("plus"), "New user")],
     }),
     here, lost);
