@@ -42,7 +42,6 @@ def keys_create(
 ) -> None:
     """Make a key and print it, this once."""
     now = datetime.now(UTC)
-    made = False
     expires_at = now + timedelta(days=expires_in_days) if expires_in_days else None
     engine = engine_of(load(data_dir=data_dir))
     with engine.begin() as conn:
@@ -50,7 +49,7 @@ def keys_create(
             admin = users.first_admin(conn)
             if admin is None:
                 raise Invalid("There is no user yet: name one with --user.")
-            user_id = str(admin.id)
+            user_id, made = str(admin.id), False
         else:
             if not user.strip():
                 raise Invalid("A user needs a name.")

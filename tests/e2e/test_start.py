@@ -15,10 +15,10 @@ from tests.running import KEY, ROOT, Server, ended, running, small_disk, until
 MIB = 1024 * 1024
 
 
-def serve(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def serve(folder: Path, port: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
     """`reelbase serve` that is expected not to start."""
     return subprocess.run(
-        [sys.executable, "-m", "server", "serve", "--port", "0", "--data-dir", str(folder)],
+        [sys.executable, "-m", "server", "serve", f"--port={port}", "--data-dir", str(folder)],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
@@ -56,16 +56,7 @@ def test_all_is_still_there_after_a_restart(tmp_path: Path) -> None:
 
 def test_a_port_that_there_is_not_is_refused(tmp_path: Path) -> None:
     """As is one that is taken."""
-    done = subprocess.run(
-        [sys.executable, "-m", "server", "serve", "--port", "99999", "--data-dir", str(tmp_path)],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert "no such port" in refused(done)
+    assert "no such port" in refused(serve(tmp_path, port=99999))
 
 
 def test_a_second_server_on_the_same_folder_is_refused(tmp_path: Path) -> None:
