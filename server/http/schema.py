@@ -32,9 +32,9 @@ _PAGE = """<!doctype html>
   <script src="/schema/rapidoc-{version}.js" defer></script>
 </head>
 <body>
-  <rapi-doc spec-url="{document}" render-style="read" show-header="false" load-fonts="false"
+  <rapi-doc spec-url="{document}" render-style="view" show-header="false" load-fonts="false"
     regular-font="system-ui, sans-serif" mono-font="ui-monospace, monospace"
-    allow-server-selection="false" show-method-in-nav-bar="as-colored-text">
+    allow-server-selection="false">
   </rapi-doc>
 </body>
 </html>
