@@ -52,8 +52,7 @@ class Fake:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._wire.run(self._http.aclose())
-        self._wire.close()
+        self._wire.close(then=self._http.aclose)
 
     # For tests
 

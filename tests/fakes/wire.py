@@ -97,8 +97,11 @@ class Wire:
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
-    def close(self) -> None:
-        """Stop serving, end every connection and task, and the thread."""
+    def close(self, then: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Stop serving, end every connection and task, and the thread; `then` is awaited last.
+
+        A client is closed by that: a task that still uses it would open a connection again.
+        """
 
         async def ending() -> None:
             for server in self._servers:
@@ -108,6 +111,8 @@ class Wire:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if then is not None:
+                await then()
             await abort(self._transports)
 
         self.run(ending())
