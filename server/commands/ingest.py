@@ -15,8 +15,8 @@ from sqlalchemy import Connection, Engine, Row
 
 from server.blobs.locks import is_alive
 from server.blobs.volume import Volume
-from server.catalog import jobs, projects, users
-from server.commands.options import as_json, data_dir
+from server.catalog import jobs, projects
+from server.commands.options import as_json, data_dir, user_named
 from server.db import reading_engine
 from server.egress import Guard, parse_allowed
 from server.errors import NotFound, ReelbaseError, Unavailable
@@ -126,9 +126,7 @@ def _order(
     user: str | None,
     project: str | None,
 ) -> list[Outcome]:
-    owner = users.first_admin(conn) if user is None else users.find(conn, user)
-    if owner is None:
-        raise NotFound(f"There is no user '{user}'." if user else "There is no user yet.")
+    owner = user_named(conn, user)
     if project is not None and projects.own_project(conn, owner.id, project) is None:
         raise NotFound(f"There is no project {project} of {owner.name}'s.")
     outcomes = []

@@ -84,7 +84,7 @@ def keys_list(user: str | None, as_json: bool, data_dir: Path | None) -> None:
     """List keys; the keys themselves are not kept."""
     engine = engine_of(load(data_dir=data_dir))
     with engine.connect() as conn:
-        rows = keys.list_keys(conn, None if user is None else user_named(conn, user))
+        rows = keys.list_keys(conn, None if user is None else user_named(conn, user).id)
         names = {row.id: row.name for row in users.list_all(conn)}
     if as_json:
         click.echo(json.dumps([_key(row) for row in rows], indent=2))

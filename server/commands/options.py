@@ -2,9 +2,10 @@
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Row
 
 from server.catalog import users
 from server.errors import NotFound
@@ -24,12 +25,12 @@ def engine_of(settings: Settings) -> Engine:
     return open_existing(settings.database)
 
 
-def user_named(conn: Connection, user: str | None) -> str:
-    """The id of the user of that name or id; of the first admin for None. Raises NotFound."""
+def user_named(conn: Connection, user: str | None) -> Row[Any]:
+    """The user of that name or id; the first admin for None. Raises NotFound."""
     found = users.first_admin(conn) if user is None else users.find(conn, user)
     if found is None:
         raise NotFound(f"There is no user '{user}'." if user else "There is no user yet.")
-    return str(found.id)
+    return found
 
 
 def iso(moment: datetime | None) -> str | None:

@@ -100,7 +100,7 @@ def _choose(conn: Connection, user: str | None, project: str | None) -> list[Any
             raise NotFound(f"There is no project {project}.")
         return [one for one in usage.by_project(conn, trashed=True) if one.id == project]
     return list(
-        usage.by_project(conn, None if user is None else user_named(conn, user), trashed=True)
+        usage.by_project(conn, None if user is None else user_named(conn, user).id, trashed=True)
     )
 
 
