@@ -224,6 +224,8 @@ def test_a_late_refusal_asks_nobody_again(pair: Pair, browser: Browser) -> None:
     """What was asked in the old session is answered after signing in: it is repeated, unseen."""
     with opened(browser, pair.server.url, expected=GONE) as page, pair.server.client() as client:
         made = client.post("/api/v3/keys", json={"name": "slow", "scopes": ["read"]}).json()
+        # In an empty library there is nothing to search.
+        upload(client, samples.jpeg(320, 180))
         sign_in(page, made["key"])
         kept: list[Route] = []
         page.route("**/api/v3/assets?*q=late*", lambda route: kept.append(route), times=1)
