@@ -23,18 +23,10 @@ from tests.running import KEY, until
 GONE = ("net::ERR_", "status of 401")
 
 
-@pytest.fixture(scope="module")
-def fake() -> Iterator[FakeReplicate]:
-    with FakeReplicate() as made:
-        yield made
-        assert made.problems == []
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, fake: FakeReplicate) -> Iterator[Pair]:
-    """One for all here; it leaves it to people to save again."""
-    folder = tmp_path_factory.mktemp("page-live") / "data"
-    made = Pair(folder, fake, REELBASE_SAVE_RETRY_SECONDS="120")
+@pytest.fixture
+def pair(tmp_path: Path, fake: FakeReplicate) -> Iterator[Pair]:
+    """A server that leaves it to people to save again."""
+    made = Pair(tmp_path / "data", fake, REELBASE_SAVE_RETRY_SECONDS="120")
     yield made
     with contextlib.suppress(Exception):
         made.server.kill()
