@@ -85,6 +85,14 @@ def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
         yield started
 
 
+@pytest.fixture
+def newcomer(server: Server, client: httpx.Client) -> Iterator[httpx.Client]:
+    """A client whose names nobody has taken."""
+    _, key = new_user(client, f"newcomer {time.time()}")
+    with server.client(key) as made:
+        yield made
+
+
 def store(client: httpx.Client, url: str, **more: str) -> dict[str, Any]:
     """A download that is under way."""
     answer = client.post("/api/v3/media/store", json={"url": url, **more})
@@ -106,25 +114,25 @@ def nothing_left(server: Server) -> None:
     assert list(work.iterdir()) == []
 
 
-def test_every_url_comes_to_its_end(server: Server, site: Site, client: httpx.Client) -> None:
+def test_every_url_comes_to_its_end(server: Server, site: Site, newcomer: httpx.Client) -> None:
     """All at once: a 202 each, two run at a time, each ends as it must, nothing is left over."""
     tasks: dict[str, dict[str, Any]] = {}
     for path in (*FAILED, *STORED):
         began = time.monotonic()
-        tasks[path] = store(client, site.url(path))
+        tasks[path] = store(newcomer, site.url(path))
         assert time.monotonic() - began < 2
-        listed = client.get(f"/api/v3/assets/{tasks[path]['asset_id']}").json()
+        listed = newcomer.get(f"/api/v3/assets/{tasks[path]['asset_id']}").json()
         assert (listed["role"], listed["source_url"]) == ("download", site.url(path))
 
     def all_ended() -> bool:
-        jobs = client.get("/api/v3/jobs", params={"limit": 200}).json()["items"]
+        jobs = newcomer.get("/api/v3/jobs", params={"limit": 200}).json()["items"]
         assert sum(job["status"] in ("processing", "storing") for job in jobs) <= 2
         return all(job["status"] in ("completed", "failed") for job in jobs)
 
     until(all_ended, timeout=100, every=0.2, what=lambda: "all downloads to end")
     nothing_left(server)
     for path, (kind, filename) in STORED.items():
-        job = shown(client, tasks[path])
+        job = shown(newcomer, tasks[path])
         assert (job["status"], job["stored"], job["progress"]) == ("completed", True, 1), job
         (asset,) = job["outputs"]
         assert (asset["kind"], asset["filename"]) == (kind, filename)
@@ -134,14 +142,14 @@ def test_every_url_comes_to_its_end(server: Server, site: Site, client: httpx.Cl
         if path in site.files and path not in REMADE:
             assert data == site.files[path]
     for path, wanted in FAILED.items():
-        job = shown(client, tasks[path])
+        job = shown(newcomer, tasks[path])
         assert (job["status"], job["error_code"]) == ("failed", wanted), (path, job)
         (asset,) = job["outputs"]
         assert asset["storage_state"] == "failed"
         assert asset["storage_error"]["type"] == wanted
         assert asset["storage_error"]["message"] == job["error_message"]
         assert str(server.folder) not in job["error_message"]
-        assert client.get(f"/api/v3/assets/{asset['id']}/data").status_code == 410
+        assert newcomer.get(f"/api/v3/assets/{asset['id']}/data").status_code == 410
 
 
 def test_what_was_fetched_is_media_like_any_other(site: Site, client: httpx.Client) -> None:
@@ -173,23 +181,25 @@ def test_passing_errors_are_tried_again(site: Site, client: httpx.Client) -> Non
     assert ended(client, store(client, site.url("missing"))["task_id"])["notes"] == []
 
 
-def test_the_same_url_twice_is_one_task(site: Site, client: httpx.Client) -> None:
+def test_the_same_url_twice_is_one_task(
+    site: Site, client: httpx.Client, newcomer: httpx.Client
+) -> None:
     """While it is under way; elsewhere or later it is another asset with the same blob."""
     url = site.url("slow.mp4")
-    first = store(client, url, reference="mine-1")
-    second = store(client, url, reference="mine-2")
+    first = store(newcomer, url, reference="mine-1")
+    second = store(newcomer, url, reference="mine-2")
     assert second == {**first, "status": second["status"]}
     other_user, key = new_user(client, f"neighbour {time.time()}")
     theirs = client.post("/api/v3/media/store", json={"url": url}, headers={"X-API-Key": key})
     assert theirs.json()["task_id"] != first["task_id"]
-    job = ended(client, first["task_id"])
+    job = ended(newcomer, first["task_id"])
     assert (job["reference"], job["outputs"][0]["reference"]) == ("mine-1", "mine-1")
     assert ended(client, theirs.json()["task_id"])["outputs"][0]["storage_key"].startswith(
         f"users/{other_user}/"
     )
-    again = store(client, url)
+    again = store(newcomer, url)
     assert again["task_id"] != first["task_id"]
-    after = ended(client, again["task_id"])
+    after = ended(newcomer, again["task_id"])
     assert after["outputs"][0]["sha256"] == job["outputs"][0]["sha256"]
     assert after["outputs"][0]["filename"] == "slow-2.mp4"
 

@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -41,18 +42,10 @@ PASTE = """async (name) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def fake() -> Iterator[FakeReplicate]:
-    with FakeReplicate() as made:
-        yield made
-        assert made.problems == []
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory, fake: FakeReplicate) -> Iterator[Pair]:
-    """One for all here; it leaves it to people to save again."""
-    folder = tmp_path_factory.mktemp("page-generate") / "data"
-    made = Pair(folder, fake, REELBASE_SAVE_RETRY_SECONDS="120")
+@pytest.fixture
+def pair(tmp_path: Path, fake: FakeReplicate) -> Iterator[Pair]:
+    """A server that leaves it to people to save again."""
+    made = Pair(tmp_path / "data", fake, REELBASE_SAVE_RETRY_SECONDS="120")
     yield made
     with contextlib.suppress(Exception):
         made.server.kill()
