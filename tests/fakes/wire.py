@@ -5,10 +5,11 @@ process, in a child process, and a synchronous test alike.
 """
 
 import asyncio
+import socket
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -46,6 +47,59 @@ class Drop(Exception):
 Handler = Callable[[Request], Awaitable[Reply]]
 
 
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Listener:
+    """Accepts connections on loopback, on the running loop, and lets `talk` have each.
+
+    asyncio's own server forgets, half made and open, a connection that comes as it is closed.
+    """
+
+    def __init__(self, talk: Talk, port: int = 0) -> None:
+        self._talk = talk
+        self._socket = socket.create_server(("127.0.0.1", port))
+        self._socket.setblocking(False)
+        self.port: int = self._socket.getsockname()[1]
+        self._tasks: set[asyncio.Task[None]] = set()
+        # Those of connections that have ended, too, may still have something to send.
+        self._transports: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket, self._accept)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._socket.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        task = self._loop.create_task(self._serve(connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection)
+        self._transports.add(writer.transport)
+        try:
+            await self._talk(reader, writer)
+        except (Drop, ConnectionError, h11.RemoteProtocolError, asyncio.CancelledError):
+            writer.transport.abort()
+        finally:
+            writer.close()
+
+    async def close(self) -> None:
+        """Accept no more, and end what there is, with whatever was still to be sent."""
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+        await _rounds()  # a task that has not begun would not close its connection
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for transport in list(self._transports):
+            transport.abort()
+        await _rounds()
+
+
 class Wire:
     """An event loop in a thread, with HTTP servers on it. A context manager in the fakes."""
 
@@ -53,10 +107,7 @@ class Wire:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._servers: list[asyncio.Server] = []
-        self._connections: set[asyncio.Task[None]] = set()
-        # Those of connections that have ended, too, may still have something to send.
-        self._transports: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
+        self._listeners: list[Listener] = []
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def run(self, coroutine: Coroutine[Any, Any, Any], timeout: float = 10.0) -> Any:
@@ -80,22 +131,12 @@ class Wire:
     def listen(self, handler: Handler, port: int = 0) -> int:
         """Serve on loopback; the port."""
 
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            self._connections.add(task)
-            self._transports.add(writer.transport)
-            try:
-                await _converse(handler, reader, writer)
-            except (Drop, ConnectionError, h11.RemoteProtocolError, asyncio.CancelledError):
-                writer.transport.abort()
-            finally:
-                writer.close()
-                self._connections.discard(task)
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await _converse(handler, reader, writer)
 
-        server = self.run(asyncio.start_server(serve, "127.0.0.1", port))
-        self._servers.append(server)
-        return int(server.sockets[0].getsockname()[1])
+        listener: Listener = self.call(lambda: Listener(talk, port))
+        self._listeners.append(listener)
+        return listener.port
 
     def close(self, then: Callable[[], Awaitable[None]] | None = None) -> None:
         """Stop serving, end every connection and task, and the thread; `then` is awaited last.
@@ -104,16 +145,15 @@ class Wire:
         """
 
         async def ending() -> None:
-            for server in self._servers:
-                server.close()
-            await rounds()  # a connection that has just come is being set up
-            tasks = [*self._connections, *self._tasks]
+            for listener in self._listeners:
+                await listener.close()
+            tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             if then is not None:
                 await then()
-            await abort(self._transports)
+            await _rounds()
 
         self.run(ending())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -121,17 +161,10 @@ class Wire:
         self._loop.close()
 
 
-async def rounds() -> None:
+async def _rounds() -> None:
     """Let the loop carry out what it has been told, and what follows from it."""
     for _ in range(5):
         await asyncio.sleep(0)
-
-
-async def abort(transports: Iterable[asyncio.WriteTransport]) -> None:
-    """Close connections, with whatever was still to be sent, until their sockets are closed."""
-    for transport in list(transports):
-        transport.abort()
-    await rounds()
 
 
 async def _converse(

@@ -9,13 +9,11 @@ import asyncio
 import gzip
 import tempfile
 import threading
-import weakref
-from collections.abc import Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.fakes.wire import abort, rounds
+from tests.fakes.wire import Listener
 from tests.ingest.media import make_media
 
 TYPES = {
@@ -48,9 +46,7 @@ class Site:
         self.files: dict[str, bytes] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._servers: list[asyncio.Server] = []
-        self._transports: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
+        self._listeners: list[Listener] = []
 
     def __enter__(self) -> Self:
         with tempfile.TemporaryDirectory() as name:
@@ -81,36 +77,15 @@ class Site:
         return f"http://127.0.0.1:{self.port}/{path}"
 
     async def _start(self) -> None:
-        site = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        inside = await asyncio.start_server(self._accept_inside, "127.0.0.1", 0)
-        self._servers = [site, inside]
-        self.port, self.inside = (each.sockets[0].getsockname()[1] for each in self._servers)
+        self._listeners = [Listener(self._answer), Listener(self._trespass)]
+        self.port, self.inside = (each.port for each in self._listeners)
 
     async def _stop(self) -> None:
-        for server in self._servers:
-            server.close()
-        await rounds()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await abort(self._transports)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._transports.add(writer.transport)
-        self._run(self._answer(reader, writer))
-
-    def _accept_inside(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._transports.add(writer.transport)
-        self._run(self._trespass(reader, writer))
-
-    def _run(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        for listener in self._listeners:
+            await listener.close()
 
     async def _trespass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.trespasses.append(b"connected")
-        writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -124,8 +99,6 @@ class Site:
             await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
             pass  # the client went away, which some routes are made for
-        finally:
-            writer.close()
 
     async def _route(self, path: str, method: str, writer: asyncio.StreamWriter) -> None:
         clip = self.files["clip.mp4"]
