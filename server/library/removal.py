@@ -45,6 +45,8 @@ FOREVER = timedelta(0)
 REMEMBERED = timedelta(hours=2)
 # Rows that one transaction of a purge takes out.
 BATCH = 200
+# Ids that one statement names, twice each: SQLite may have been built for 32,766 parameters.
+MANY = 10_000
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,22 @@ def remove(
 
     `keep` is how long they stay in the trash; FOREVER skips it, also for what is there already.
     """
+    gone = [
+        _remove(conn, noun, ids[first : first + MANY], now=now, keep=keep)
+        for first in range(0, len(ids), MANY)
+    ]
+    canceled = tuple(job_id for one in gone for job_id in one.canceled)
+    return Sum(sum(one.assets for one in gone), sum(one.bytes for one in gone), canceled)
+
+
+def _remove(
+    conn: Connection, noun: Noun, ids: Sequence[str], *, now: datetime, keep: timedelta
+) -> Sum:
     forever = keep <= FOREVER
     inside = _assets(noun, ids)
-    going = inside if forever else and_(inside, asset.c.deleted_at.is_(None))
+    going = and_(inside, asset.c.deleted_at.is_(None))
+    if forever:
+        going = or_(going, and_(inside, in_trash(asset)))
     gone = _sum(conn, going)
     visible = select(asset.c.user_id, asset.c.id).where(inside, asset.c.deleted_at.is_(None))
     events.assets_deleted(conn, [(row.user_id, row.id) for row in conn.execute(visible)])
@@ -159,8 +174,7 @@ def _check_users(conn: Connection, noun: Noun, ids: Sequence[str]) -> None:
 def expire(conn: Connection, *, now: datetime, keep: timedelta) -> Sum:
     """Delete the assets whose owners said until when they are wanted."""
     query = select(asset.c.id).where(asset.c.expires_at <= now, asset.c.deleted_at.is_(None))
-    ids = list(conn.execute(query).scalars())
-    return remove(conn, "asset", ids, now=now, keep=keep) if ids else Sum(0, 0)
+    return remove(conn, "asset", list(conn.execute(query).scalars()), now=now, keep=keep)
 
 
 def is_due(conn: Connection, now: datetime) -> bool:

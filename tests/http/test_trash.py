@@ -181,6 +181,34 @@ def test_an_empty_trash_holds_nothing(client: httpx.Client) -> None:
     assert [one["id"] for one in listed["items"]] == [theirs]
 
 
+@pytest.mark.soak
+def test_a_trash_of_any_size_can_be_emptied(server: Server, client: httpx.Client) -> None:
+    """More than one statement of SQLite can name; each is counted once, posters too."""
+    user_id, key = new_user(client, "hoarder")
+    with server.client(key) as theirs:
+        made = with_poster(theirs)
+        theirs.delete(f"/api/v3/assets/{made['id']}").raise_for_status()
+        copy_assets(server, user_id, 140_000)
+        held = theirs.get("/api/v3/usage").json()["user"]["trash_bytes"]
+        assert theirs.delete("/api/v3/trash").json() == {"assets": 140_002, "bytes": held}
+        assert trash(theirs) == set()
+
+
+def copy_assets(server: Server, user_id: str, count: int) -> None:
+    """As many rows as that like those that a user has, without their bytes, half of each."""
+    with sqlite3.connect(server.folder / "reelbase.db") as connection:
+        names = [row[1] for row in connection.execute("PRAGMA table_info(asset)")]
+        other = {"id": "id || '_' || n", "storage_key": "id || '_' || n", "blob_id": "NULL"}
+        values = ", ".join(other.get(name, name) for name in names)
+        connection.execute(
+            f"WITH RECURSIVE numbers(n) AS "
+            f"(SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count // 2}) "
+            f"INSERT INTO asset ({', '.join(names)}) SELECT {values} FROM numbers, asset "
+            f"WHERE user_id = '{user_id}'"
+        )
+    connection.close()
+
+
 @pytest.mark.parametrize("moment", ["2020-01-01T00:00:00Z", "2050-01-01T00:00:00", "soon"])
 def test_an_expiry_that_cannot_be_is_refused(client: httpx.Client, moment: str) -> None:
     """The past, a moment without a zone, no moment at all."""
