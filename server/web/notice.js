@@ -4,7 +4,7 @@
  *   toast(words, {bad, action, onAction, seconds})   → a function that takes it away. `bad`:
  *       something went wrong; it stays until it is closed, as does one with an action ("Retry"),
  *       unless it says for how many seconds ("Undo")
- *   missing()                               a module did not come
+ *   missing()                               a module did not come; one word for several
  *   announce(words)                         to screen readers only
  */
 
@@ -47,8 +47,11 @@ export function toast(words, { bad = false, action, onAction, seconds = bad || a
   return close;
 }
 
+let told = () => {};
+
 export function missing() {
-  toast("A part of the page could not be loaded.", { bad: true, action: "Reload", onAction: () => location.reload() });
+  told();
+  told = toast("A part of the page could not be loaded.", { bad: true, action: "Reload", onAction: () => location.reload() });
 }
 
 /** Everything outside the topmost modal dialog is inert: toasts live inside it. */

@@ -157,6 +157,25 @@ def test_failed_sign_in_says_why(server: Server, browser: Browser) -> None:
         sign_in(page, KEY)
 
 
+def test_parts_that_do_not_come_are_told_of_once(server: Server, browser: Browser) -> None:
+    """One word for all of them, with a way out; what came works."""
+    with opened(browser, server.url, expected=("net::ERR_",)) as page:
+        for part in ("add/add.js", "jobs/progress.js"):
+            page.route(f"**/{part}", lambda route: route.abort())
+        page.reload()
+        sign_in(page, KEY)
+        told = page.get_by_role("alert").filter(has_text="could not be loaded")
+        expect(told.first).to_be_visible()
+        page.get_by_role("button", name="Add").click()
+        page.wait_for_timeout(300)
+        expect(told).to_have_count(1)
+        page.unroute_all()
+        told.get_by_role("button", name="Reload").click()
+        expect(told).to_have_count(0)
+        page.get_by_role("button", name="Add").click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+
+
 def test_sign_out(server: Server, browser: Browser) -> None:
     """After signing out the page asks again, also after a reload, and the cookie is gone."""
     with opened(browser, server.url) as page:
