@@ -54,9 +54,15 @@ def fake() -> Iterator[FakeReplicate]:
 
 
 @pytest.fixture
-def pair(tmp_path: Path, fake: FakeReplicate) -> Iterator[Pair]:
+def environment() -> dict[str, str]:
+    """Further settings of the server, for modules to replace."""
+    return {}
+
+
+@pytest.fixture
+def pair(tmp_path: Path, fake: FakeReplicate, environment: dict[str, str]) -> Iterator[Pair]:
     """A server that uses it."""
-    made = Pair(tmp_path / "data", fake)
+    made = Pair(tmp_path / "data", fake, **environment)
     yield made
     with contextlib.suppress(Exception):
         made.server.kill()

@@ -3,7 +3,6 @@
 import contextlib
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -11,7 +10,6 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.e2e.browser import PHONE, opened, overflow, sign_in, visit
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import generate
-from tests.fakes.replicate import FakeReplicate
 from tests.http.conftest import upload
 from tests.media import samples
 from tests.running import KEY, ended, until
@@ -43,12 +41,9 @@ PASTE = """async (name) => {
 
 
 @pytest.fixture
-def pair(tmp_path: Path, fake: FakeReplicate) -> Iterator[Pair]:
-    """A server that leaves it to people to save again."""
-    made = Pair(tmp_path / "data", fake, REELBASE_SAVE_RETRY_SECONDS="120")
-    yield made
-    with contextlib.suppress(Exception):
-        made.server.kill()
+def environment() -> dict[str, str]:
+    """It leaves it to people to save again."""
+    return {"REELBASE_SAVE_RETRY_SECONDS": "120"}
 
 
 @contextlib.contextmanager

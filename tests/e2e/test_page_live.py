@@ -1,10 +1,8 @@
 """The page while things go on and go wrong: a real server, a fake Replicate, a real Chromium."""
 
-import contextlib
 import os
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,12 +22,9 @@ GONE = ("net::ERR_", "status of 401")
 
 
 @pytest.fixture
-def pair(tmp_path: Path, fake: FakeReplicate) -> Iterator[Pair]:
-    """A server that leaves it to people to save again."""
-    made = Pair(tmp_path / "data", fake, REELBASE_SAVE_RETRY_SECONDS="120")
-    yield made
-    with contextlib.suppress(Exception):
-        made.server.kill()
+def environment() -> dict[str, str]:
+    """It leaves it to people to save again."""
+    return {"REELBASE_SAVE_RETRY_SECONDS": "120"}
 
 
 def asked(page: Page) -> list[str]:
