@@ -81,11 +81,11 @@ def _remove(
 ) -> Sum:
     forever = keep <= FOREVER
     inside = _assets(noun, ids)
-    going = and_(inside, asset.c.deleted_at.is_(None))
-    if forever:
-        going = or_(going, and_(inside, in_trash(asset)))
+    there = asset.c.deleted_at.is_(None)
+    # Not what has gone for good: a poster goes with its asset, and may be named after it, too.
+    going = and_(inside, or_(there, in_trash(asset)) if forever else there)
     gone = _sum(conn, going)
-    visible = select(asset.c.user_id, asset.c.id).where(inside, asset.c.deleted_at.is_(None))
+    visible = select(asset.c.user_id, asset.c.id).where(inside, there)
     events.assets_deleted(conn, [(row.user_id, row.id) for row in conn.execute(visible)])
     canceled = _cancel_jobs(conn, noun, ids)
     if noun == "project":

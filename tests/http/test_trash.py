@@ -195,7 +195,7 @@ def test_a_trash_of_any_size_can_be_emptied(server: Server, client: httpx.Client
 
 
 def copy_assets(server: Server, user_id: str, count: int) -> None:
-    """As many rows as that like those that a user has, without their bytes, half of each."""
+    """A user's asset and its poster again, as so many rows in all, without their bytes."""
     with sqlite3.connect(server.folder / "reelbase.db") as connection:
         names = [row[1] for row in connection.execute("PRAGMA table_info(asset)")]
         other = {"id": "id || '_' || n", "storage_key": "id || '_' || n", "blob_id": "NULL"}
