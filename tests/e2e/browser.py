@@ -5,7 +5,10 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+
+from tests.running import until
 
 _ARGUMENTS = (
     "--no-sandbox",
@@ -82,6 +85,24 @@ def visit(page: Page, name: str) -> None:
     """Another view, by the navigation, until its heading has the focus."""
     page.get_by_role("navigation", name="Main").get_by_role("link", name=name).click()
     expect(page.get_by_role("heading", level=1, name=name)).to_be_focused()
+
+
+def all_shown(page: Page, client: httpx.Client, q: str = "") -> None:
+    """Until every asset that `q` finds has its poster, and the page shows it.
+
+    A picture that is on its way when its asset is deleted would be an error in the console.
+    """
+
+    def posters() -> list[str] | None:
+        items = client.get("/api/v3/assets", params={"q": q}).json()["items"]
+        made = [one["poster_id"] for one in items]
+        return made if all(made) else None
+
+    page.wait_for_function(
+        """ids => ids.every((id) =>
+             [...document.images].some((one) => one.src.includes(id) && one.naturalWidth > 0))""",
+        arg=until(posters, what=lambda: "the posters"),
+    )
 
 
 def overflow(page: Page) -> list[str]:

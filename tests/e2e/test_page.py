@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 
 from server.catalog import keys, users
 from server.migrate import open_existing
-from tests.e2e.browser import PHONE, opened, overflow, sign_in, visit
+from tests.e2e.browser import PHONE, all_shown, opened, overflow, sign_in, visit
 from tests.running import KEY, Server, until
 
 # What Chromium writes into the console about every answer of this kind.
@@ -224,6 +224,8 @@ def test_upload_rename_delete(server: Server, browser: Browser, tmp_path: Path) 
         library = page.locator("#library")
         frame = library.get_by_role("button", name="green.png")
         expect(frame.locator("img")).to_be_visible()
+        with server.client() as client:
+            all_shown(page, client, "green.png")
 
         frame.click()
         viewer = page.locator("#viewer")

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.browser import PHONE, opened, overflow, sign_in
+from tests.e2e.browser import PHONE, all_shown, opened, overflow, sign_in
 from tests.http.conftest import new_user, upload
 from tests.many import multiply
 from tests.media import samples
@@ -219,6 +219,7 @@ def test_several_are_moved_downloaded_deleted_and_brought_back(
             page.wait_for_timeout(50)
         assert names == {"c.jpg", "d.jpg", "e.jpg"}
 
+        all_shown(page, client)
         bar.get_by_role("button", name="Delete").click()
         expect(page.locator("#library li")).to_have_count(2)
         expect(bar).to_be_hidden()
@@ -246,6 +247,7 @@ def test_the_keyboard_is_enough(
     with opened(browser, server.url) as page:
         sign_in(page, key)
         expect(page.locator("#library li")).to_have_count(5)
+        all_shown(page, client)
         button = page.locator("#library").get_by_role("button")
         page.get_by_label("State").focus()
         page.keyboard.press("Tab")

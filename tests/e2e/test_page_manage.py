@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.browser import PHONE, opened, overflow, sign_in, visit
+from tests.e2e.browser import PHONE, all_shown, opened, overflow, sign_in, visit
 from tests.http.conftest import new_user, upload
 from tests.media import samples
 from tests.running import KEY, Server, until
@@ -61,6 +61,7 @@ def test_a_project_is_made_renamed_deleted_and_had_back(
         card = page.get_by_role("listitem").filter(has_text="Day for night")
         expect(card).to_contain_text("3 assets")
         expect(card.locator("img")).to_have_count(3)
+        all_shown(page, client, "night-")
 
         card.get_by_role("button", name="Delete Day for night").click()
         asked = page.get_by_role("dialog")

@@ -66,7 +66,7 @@ export function move(assets) {
       const place = await fields.chosen();
       await inPieces(assets.map((one) => one.id), (ids) => post("/assets/move", { ids, project_id: place.project_id, scene_id: place.scene_id }));
       dialog.close("moved");
-      await (list.filtering ? list.reload() : Promise.all(assets.slice(0, AT_ONCE).map((one) => list.renew(one.id))));
+      await (list.filtering ? list.reload() : list.renew(...assets.slice(0, AT_ONCE).map((one) => one.id)));
       toast(`${called(assets)} ${are(assets)} in ${place.name} now.`);
     } catch (error) {
       told.textContent = error.message;

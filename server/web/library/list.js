@@ -64,12 +64,9 @@ class List extends EventTarget {
       return [];
     }
     const shown = [...changed, ...gone].filter((id) => this.find(id));
-    // By the list: one that is gone by now is no error there.
-    const found = shown.length ? await get("/assets", { ids: shown.join(), limit: shown.length }).catch(() => null) : null;
-    const assets = found?.items ?? [];
+    const assets = await this.renew(...shown);
     // Such a word may come late: what was restored meanwhile is there, and stays selected.
     this.drop(...gone.filter((id) => !assets.some((one) => one.id === id)));
-    for (const asset of assets) if (this.find(asset.id)) this.put(asset);
     // One that is new may be gone by now, or hidden by the filters: the list knows.
     const fresh = changed.filter((id) => !shown.includes(id));
     if (!fresh.length && !hidden) return assets;
@@ -159,11 +156,17 @@ class List extends EventTarget {
     this.#changed();
   }
 
-  /** One that does not show what it should: its URL has run out, perhaps. */
-  async renew(id) {
-    const asset = await get(`/assets/${id}`).catch(() => null);
-    if (asset && this.find(id)) this.put(asset);
-    return asset;
+  /**
+   * As they are now: what does not show what it should may have another URL.
+   * @returns {Promise<object[]>} those that are there
+   */
+  async renew(...ids) {
+    if (!ids.length) return [];
+    // By the list: one that is gone by now is no error there.
+    const found = await get("/assets", { ids: ids.join(), limit: ids.length }).catch(() => null);
+    const assets = found?.items ?? [];
+    for (const asset of assets) if (this.find(asset.id)) this.put(asset);
+    return assets;
   }
 
   again(id) {
