@@ -43,12 +43,15 @@ $("skip").addEventListener("click", (event) => {
   ($("view").querySelector("h1") ?? $("view")).focus();
 });
 $("add").addEventListener("click", () => adding().then(({ openAdd }) => openAdd(), missing));
+let leaving = false;
 $("sign-out").addEventListener("click", async () => {
+  leaving = true;
   live.stop();
   try {
     await signOut();
   } catch (error) {
     toast(error.message, { bad: true });
+    leaving = false;
     live.start();
   }
 });
@@ -67,4 +70,5 @@ service.ready().catch(() => {});
 // Not after the view: a file that is dropped meanwhile would be opened by the browser.
 adding().then(({ acceptDrops }) => acceptDrops(), missing);
 await start();
-live.start();
+// Whoever is quick may be signing out by now.
+if (!leaving) live.start();

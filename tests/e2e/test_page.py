@@ -166,13 +166,13 @@ def test_parts_that_do_not_come_are_told_of_once(server: Server, browser: Browse
         sign_in(page, KEY)
         told = page.get_by_role("alert").filter(has_text="could not be loaded")
         expect(told.first).to_be_visible()
-        page.get_by_role("button", name="Add").click()
+        page.get_by_role("button", name="Add", exact=True).click()
         page.wait_for_timeout(300)
         expect(told).to_have_count(1)
         page.unroute_all()
         told.get_by_role("button", name="Reload").click()
         expect(told).to_have_count(0)
-        page.get_by_role("button", name="Add").click()
+        page.get_by_role("button", name="Add", exact=True).click()
         expect(page.get_by_role("dialog")).to_be_visible()
 
 

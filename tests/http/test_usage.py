@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.http.conftest import code, new_user, upload
-from tests.running import Server, ended
+from tests.running import Server, ended, running
 
 MIB = 1024 * 1024
 JOB = {"model": "sample", "clips": [{"prompt": "a"}]}
@@ -50,21 +51,21 @@ def test_usage_is_by_project_role_and_trash(user: tuple[str, httpx.Client]) -> N
     assert shown["volume"]["free_bytes"] > 0
 
 
-def test_an_admin_sees_the_whole(client: httpx.Client, user: tuple[str, httpx.Client]) -> None:
+def test_an_admin_sees_the_whole(tmp_path: Path) -> None:
     """Everybody's part, what sharing saves, and what the trash would give back."""
-    user_id, mine = user
-    before = client.get("/api/v3/usage").json()["system"]
-    data = os.urandom(3 * MIB)
-    upload(mine, data)
-    upload(client, data)
-    only = upload(mine, data[:MIB])
-    mine.delete(f"/api/v3/assets/{only['id']}")
-    after = client.get("/api/v3/usage").json()["system"]
-    grown = {name: after[name] - before[name] for name in after if name != "users"}
-    assert grown["stored_bytes"] == 4 * MIB
-    assert grown["dedup_saved_bytes"] == 3 * MIB
-    assert grown["reclaimable_bytes"] == MIB
-    (theirs,) = [one for one in after["users"] if one["user_id"] == user_id]
+    with running(tmp_path / "data") as server, server.client() as client:
+        user_id, key = new_user(client, "Ada")
+        data = os.urandom(3 * MIB)
+        with server.client(key) as mine:
+            upload(mine, data)
+            upload(client, data)
+            only = upload(mine, data[:MIB])
+            mine.delete(f"/api/v3/assets/{only['id']}")
+        system = client.get("/api/v3/usage").json()["system"]
+    assert system["stored_bytes"] == 4 * MIB
+    assert system["dedup_saved_bytes"] == 3 * MIB
+    assert system["reclaimable_bytes"] == MIB
+    (theirs,) = [one for one in system["users"] if one["user_id"] == user_id]
     assert (theirs["bytes"], theirs["trash_bytes"]) == (3 * MIB, MIB)
 
 
