@@ -1,8 +1,9 @@
-"""Twenty URLs at once: how soon each is answered, how many run at a time, when all have ended."""
+"""Twenty URLs at once: how soon each is answered, how many run, when all have ended; canceling."""
 
 import json
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -23,6 +24,7 @@ def ingest(report: Report, work: Path) -> None:
         servers.ours(work, "ingest", REELBASE_ALLOW_PRIVATE_URLS=site.allowed) as server,
     ):
         _measure(report, site, server)
+        _cancel(report, site, server)
 
 
 def _measure(report: Report, site: Site, server: servers.Ours) -> None:
@@ -57,6 +59,35 @@ def _measure(report: Report, site: Site, server: servers.Ours) -> None:
     report.add(
         what, "all ended", f"{seconds:.1f} s, {stored} stored", aim="all", met=stored == URLS
     )
+
+
+def _cancel(report: Report, site: Site, server: servers.Ours) -> None:
+    """In the middle of one that has begun to come: until its job says so."""
+    for who, path in (("a file", "slow.mp4"), ("a page, by yt-dlp", "page-slow")):
+        took = []
+        for number in range(5):
+            with site.hold():
+                job = f"/api/v3/jobs/{_post(server, site.url(f'{path}?cancel-{number}'))}"
+                _wait(lambda job=job: server.call(job)["progress"] > 0)
+                begun = time.perf_counter()
+                server.call(f"{job}/cancel", method="POST")
+                _wait(lambda job=job: server.call(job)["status"] == "canceled")
+                took.append(1000 * (time.perf_counter() - begun))
+        report.add(
+            "canceling a download",
+            who,
+            f"{median(took):.0f} ms, at most {max(took):.0f}",
+            aim="< 1000 ms",
+            met=max(took) < 1000,
+        )
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    end = time.perf_counter() + 60
+    while not condition():
+        if time.perf_counter() > end:
+            raise RuntimeError("waited a minute in vain")
+        time.sleep(0.01)
 
 
 def _post(server: servers.Ours, url: str) -> str:

@@ -258,7 +258,7 @@ def test_a_deleted_project_stops_its_predictions_at_once(pair: Pair) -> None:
         body = {"model": MODEL, "clips": [{"prompt": "long"}], "project_id": project["id"]}
         client.post("/api/v3/jobs", json=body).raise_for_status()
         made = until(lambda: pair.fake.creates_by_prompt() and pair.fake.of_prompt("long"))
-        # By now the waits between two looks at the provider have grown.
-        time.sleep(3)
+        # By now the waits between two looks at the provider have grown: the next is in six seconds.
+        time.sleep(8)
         client.delete(f"/api/v3/projects/{project['id']}").raise_for_status()
-        until(lambda: made.status == "canceled", timeout=3)
+        until(lambda: made.status == "canceled", timeout=5)

@@ -155,7 +155,7 @@ def test_one_long_request_waits_for_the_end(client: httpx.Client) -> None:
     assert job["status"] == "completed"
     begun = time.monotonic()
     client.get(f"/api/v3/jobs/{job_id}", params={"wait": 30})
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15
     assert code(client.get(f"/api/v3/jobs/{job_id}", params={"wait": 9999}))[0] == 422
 
 

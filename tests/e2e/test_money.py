@@ -224,7 +224,7 @@ def test_what_waits_for_its_turn_is_canceled_at_once(tmp_path: Path, fake: FakeR
             predicted(client, first)
             second = generate(client, {"prompt": "second"})
             client.post(f"/api/v3/jobs/{second}/cancel").raise_for_status()
-            assert ended(client, second, timeout=8)["status"] == "canceled"
+            assert ended(client, second)["status"] == "canceled"
     finally:
         pair.server.kill()
     assert fake.creates_by_prompt() == {"first": 1}
@@ -266,7 +266,8 @@ def test_a_cancel_is_heard_in_the_middle_of_a_look_up(pair: Pair) -> None:
         begun = time.monotonic()
         client.post(f"/api/v3/jobs/{job_id}/cancel").raise_for_status()
         ended(client, job_id)
-        assert time.monotonic() - begun < 6
+        # The next look-up would be ten seconds later.
+        assert time.monotonic() - begun < 9
 
 
 def test_a_job_of_one_clip_serves_it_as_combined_whatever_was_asked(pair: Pair) -> None:

@@ -24,9 +24,9 @@ def processes(folder: Path) -> list[str]:
     return [line for line in listing.stdout.splitlines() if str(folder) in line]
 
 
-def gone(folder: Path, seconds: float) -> bool:
-    """Whether within `seconds` no process names the folder."""
-    until = time.monotonic() + seconds
+def gone(folder: Path) -> bool:
+    """Whether soon no process names the folder: each of them has a minute's work, or more."""
+    until = time.monotonic() + 10
     while processes(folder):
         if time.monotonic() > until:
             return False

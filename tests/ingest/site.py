@@ -6,9 +6,11 @@ REELBASE_ALLOW_PRIVATE_URLS. `site.inside` is a second server that must never be
 """
 
 import asyncio
+import contextlib
 import gzip
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,6 +33,8 @@ TYPES = {
 }
 HTML = "text/html; charset=utf-8"
 PLAYLIST = TYPES["m3u8"]
+# So many bytes at a file's end can be held for minutes.
+HELD = 8000
 
 Page = tuple[str, str | bytes]
 
@@ -44,6 +48,7 @@ class Site:
         self.asked: list[str] = []  # paths, in order
         self.trespasses: list[bytes] = []  # what reached the inside server
         self.files: dict[str, bytes] = {}
+        self.holding = False  # whether the slow ones are kept from coming to their end
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._listeners: list[Listener] = []
@@ -66,6 +71,15 @@ class Site:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep what is slow from coming to its end, for the length of a block."""
+        self.holding = True
+        try:
+            yield
+        finally:
+            self.holding = False
 
     @property
     def allowed(self) -> str:
@@ -131,9 +145,13 @@ class Site:
                     await asyncio.sleep(0.2)
             case "slow.mp4":
                 start(writer, "video/mp4", b"", len(clip))
-                for at in range(0, len(clip), 4000):
-                    writer.write(clip[at : at + 4000])
+                at = 0
+                while at < len(clip):
+                    # While it is held the end comes byte by byte, so that it does not stall.
+                    step = 1 if self.holding and at >= len(clip) - HELD else 4000
+                    writer.write(clip[at : at + step])
                     await writer.drain()
+                    at += step
                     await asyncio.sleep(0.1)
             case "silent.mp4":
                 start(writer, "video/mp4", clip[:20_000], len(clip))

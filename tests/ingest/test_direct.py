@@ -1,7 +1,5 @@
 """Plain files, streamed."""
 
-import time
-
 import httpx
 import pytest
 
@@ -61,7 +59,6 @@ async def test_what_is_no_plain_file_is_left_to_yt_dlp(site: Site, guard: Guard,
 async def test_what_goes_wrong(
     site: Site, guard: Guard, name: str, code: str, passing: bool
 ) -> None:
-    began = time.monotonic()
     with pytest.raises(IngestError) as caught:
         async with (
             guard.client() as client,
@@ -71,7 +68,6 @@ async def test_what_goes_wrong(
             async for _ in it.pieces:
                 pass
     assert (caught.value.code, caught.value.passing) == (code, passing)
-    assert time.monotonic() - began < 5
     assert site.trespasses == []
 
 
