@@ -67,7 +67,7 @@ class Server:
         )
         self.url = ""
         threading.Thread(target=self._read, args=(self._process.stderr,), daemon=True).start()
-        until(self._answers, timeout=30, what=lambda: f"the server to start: {self.lines[-20:]}")
+        until(self._answers, timeout=90, what=lambda: f"the server to start: {self.lines[-20:]}")
         return self
 
     def _read(self, stderr: IO[str]) -> None:

@@ -367,7 +367,7 @@ def test_the_command_needs_a_server(tmp_path: Path) -> None:
         [sys.executable, "-m", "server", "ingest", "http://example.org/", "--data-dir", tmp_path],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
     )
     assert done.returncode == 1
     assert done.stderr.startswith("Error: No server is running")

@@ -23,7 +23,7 @@ def serve(folder: Path, port: int = 0, **environment: str) -> subprocess.Complet
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
         check=False,
     )
 
@@ -80,7 +80,7 @@ def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
         check=False,
     )
     assert "another layout" in refused(done)
@@ -93,7 +93,7 @@ def test_commands_want_a_database(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
         check=False,
     )
     assert "Start the server there once first" in refused(done)

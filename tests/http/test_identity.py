@@ -29,7 +29,7 @@ def command(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]
         env={"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
         check=False,
     )
 

@@ -220,7 +220,7 @@ async def test_cookies_go_along_and_the_operators_file_stays(
         guard=guard,
         max_bytes=10**6,
         max_duration=60,
-        timeout=30,
+        timeout=90,
         cookies=jar,
     )
     assert (await get(ytdlp, site.url("members")))[0] == site.files["clip.mp4"]
