@@ -76,6 +76,7 @@ class Clip(Struct, kw_only=True):
     bytes_stored: int | None
     bytes_total: int | None
     prompt: str
+    from_previous: bool
     input: dict[str, Any]
     prediction_id: str | None
     asset_id: str | None
@@ -225,6 +226,7 @@ class Presenter:
                     bytes_stored=clip.bytes_stored,
                     bytes_total=clip.bytes_total,
                     prompt=clip.prompt,
+                    from_previous=clip.from_previous,
                     input=clip.input or {},
                     prediction_id=clip.prediction_id,
                     asset_id=clip.asset_id,

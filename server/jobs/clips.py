@@ -29,6 +29,8 @@ POLL = (0.5, 1.4, 10.0)
 POLL_BESIDE_WEBHOOKS = (3.0, 1.5, 30.0)
 # A passing failure (E003, E004) is waited out for so many seconds before a new prediction.
 AGAIN = 5.0
+# How far storing is, is told at once and then so often: each time is a commit.
+TELL = 0.5
 # On a full disk nothing can be written down: looked at again after so many seconds.
 FULL = 5.0
 
@@ -202,13 +204,13 @@ class ClipRun(Submitting):
 
     async def _store(self, clip: Row[Any]) -> None:
         """Store the output; the clip is completed even when that fails for now."""
-        shown = 0
+        now = asyncio.get_running_loop().time
+        due = 0.0
 
         def report(done: int, total: int | None) -> None:
-            nonlocal shown
-            # Shown every few MiB: a commit for each piece would keep the writer busy.
-            if done - shown >= 4 * 1024 * 1024:
-                shown = done
+            nonlocal due
+            if now() >= due:
+                due = now() + TELL
                 part = min(1.0, done / total) if total else 0.0
                 values = {"bytes_stored": done, "bytes_total": total}
                 progress = PREDICTED + (1 - PREDICTED) * part

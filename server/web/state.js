@@ -36,9 +36,9 @@ export class Store extends EventTarget {
   refresh() {
     const asked = this.#load().then(
       (value) => {
-        // Whoever asked later gets a later answer.
         if (this.#asked === asked) this.#set(value);
-        return this.value ?? value;
+        // Whoever asked later gets a later answer: it is waited for, so that this one is shown, too.
+        return this.#asked?.catch(() => this.value) ?? this.value ?? value;
       },
       (error) => {
         if (this.#asked === asked) this.#asked = null;

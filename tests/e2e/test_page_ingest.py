@@ -90,12 +90,13 @@ def test_a_failure_has_words_and_a_retry(server: Server, site: Site, browser: Br
 
 
 def test_a_download_is_canceled_from_its_card(server: Server, site: Site, browser: Browser) -> None:
-    """Cancel on the card ends it, and the card goes."""
+    """Cancel on the card ends it; Dismiss takes the card away."""
     with opened(browser, server.url, expected=EXPECTED) as page:
         sign_in(page, KEY)
         add(page, site.url("endless.mp4"))
         card = page.locator(".card")
         card.get_by_role("button", name="Cancel").click()
+        card.get_by_role("button", name="Dismiss").click()
         expect(card).to_have_count(0)
         folder = Path(server.folder) / "work"
         assert list(folder.iterdir()) == []

@@ -241,6 +241,7 @@ def test_a_failed_save_is_seen_and_saved_again(pair: Pair, browser: Browser) -> 
         card = page.locator(".card").filter(has_text="at the second go")
         expect(card).to_contain_text("Attempt 2", timeout=15_000)
         client.post(f"/api/v3/jobs/{second}/cancel").raise_for_status()
+        card.get_by_role("button", name="Dismiss").click()
         expect(card).to_have_count(0)
 
         library = page.locator("#library")

@@ -32,7 +32,7 @@ export async function mount(root, { signal }) {
     h("div.studio", {}, story.element, form.element, results));
   form.show();
   offerClear();
-  placeProgress(results, { done: true });
+  placeProgress(results, { studio: true });
   estimator().then((estimate) => signal.aborted || form.estimateBy(estimate));
 
   const { prompt, image } = draft.take();

@@ -14,7 +14,7 @@ export const SHORT = 120;
 
 /**
  * @param {object} first the job
- * @param {{full?: boolean, onDismiss?: (job: object) => void}} options full: with all that is known
+ * @param {{full?: boolean, onDismiss?: (element: Element) => void}} options full: with all that is known
  */
 export function jobCard(first, { full = false, onDismiss = () => {} } = {}) {
   let job = first;
@@ -33,27 +33,30 @@ export function jobCard(first, { full = false, onDismiss = () => {} } = {}) {
   const reason = h("p.reason");
   const notes = h("ul.notes");
   const facts = h(full ? "dl.job-facts" : "p.meta.job-line");
-  const buttons = {
-    cancel: h("button.quiet", { type: "button", onclick: (event) => act(event, "cancel") }, "Cancel"),
-    retry: h("button.quiet.strong", { type: "button", onclick: (event) => act(event, "retry") }, "Retry"),
-    dismiss: h("button.quiet", { type: "button", onclick: (event) => act(event, "dismiss") }, "Dismiss"),
-  };
+  const button = (words, what, more = "") =>
+    h(`button.quiet${more}`, { type: "button", onclick: (event) => act(event, what), "aria-label": `${words}: ${name}` }, words);
+  const buttons = { cancel: button("Cancel", "cancel"), retry: button("Retry", "retry", ".strong"), dismiss: button("Dismiss", "dismiss") };
   const row = h("div.card-buttons");
   const body = h("div.card-body", {}, h("p.meta", {}, status, clock), full ? name.length > SHORT && h("p.job-prompt", {}, name) : link, rate, reason, notes, facts, row);
   const element = h(many ? "li.tile.card.job.many" : "li.tile.card.job", { "data-job": first.id }, ...(many ? [body, clips] : [clips, body]));
 
-  async function act({ currentTarget: button }, what) {
-    button.disabled = true;
+  let busy = false;
+  async function act({ currentTarget: pressed }, what) {
+    if (busy) return;
+    busy = true;
+    // Not `disabled`: that would take the focus away.
+    pressed.setAttribute("aria-disabled", "true");
     try {
       const now = await post(`/jobs/${job.id}/${what}`);
-      if (what === "dismiss") onDismiss(now);
+      if (what === "dismiss") onDismiss(element);
       live.put(now);
     } catch (error) {
       // It ended a moment before: the next answer shows how.
       if (error.code === "job_ended") live.poke();
       else toast(error.message, { bad: true });
     }
-    button.disabled = false;
+    pressed.removeAttribute("aria-disabled");
+    busy = false;
   }
 
   function tick() {
@@ -88,17 +91,19 @@ export function jobCard(first, { full = false, onDismiss = () => {} } = {}) {
     showFacts();
     const { cancel, retry, dismiss } = buttons;
     setText(retry, retryWord(job));
-    const again = ["failed", "canceled"].includes(job.status) || job.clips.some((clip) => clip.status === "failed");
+    retry.setAttribute("aria-label", `${retry.textContent}: ${name}`);
+    const ended = ["failed", "canceled"].includes(job.status);
+    const again = ended || job.clips.some((clip) => clip.status === "failed");
     const had = row.contains(document.activeElement);
-    arrange(row, active ? [cancel] : [again && retry, job.status === "failed" && !job.dismissed_at && dismiss].filter(Boolean));
-    if (had && !row.contains(document.activeElement)) (row.querySelector("button") ?? link).focus();
+    arrange(row, active ? [cancel] : [again && retry, ended && !job.dismissed_at && dismiss].filter(Boolean));
+    // On the name: whoever presses Enter once more does nothing by it.
+    if (had && !row.contains(document.activeElement)) (full ? document.querySelector("#view h1") : link).focus();
     row.hidden = row.children.length === 0;
     tick();
   }
 
   function showFacts() {
     const where = [job.provider && job.provider !== "sample" && providerWord(job.provider), job.model].filter(Boolean).join(" ");
-    const count = job.predictions ? `${job.predictions} ${job.predictions === 1 ? "prediction" : "predictions"}` : null;
     const cost = job.cost ? `$${job.cost.toFixed(job.cost < 0.1 ? 3 : 2)}` : null;
     const work = job.seconds ? `${job.seconds.toFixed(1)} s` : null;
     if (!full) {
@@ -108,7 +113,7 @@ export function jobCard(first, { full = false, onDismiss = () => {} } = {}) {
     const took = job.ended_at ? timecode((new Date(job.ended_at) - new Date(job.created_at)) / 1000) : null;
     const rows = [
       ["Model", where], ["Asked for", moment(job.created_at)], ["Ended", job.ended_at && moment(job.ended_at)], ["Took", took],
-      ["Predictions", count], ["Work", work], ["Cost", cost], ["From", job.source_url], ["Reference", job.reference],
+      ["Predictions", job.predictions], ["Model time", work], ["Cost", cost], ["Error", job.error_code], ["From", job.source_url], ["Reference", job.reference],
       ["Dismissed", job.dismissed_at && moment(job.dismissed_at)], ["Job", job.id],
     ];
     facts.replaceChildren(...rows.filter(([, value]) => value).flatMap(([word, value]) => [h("dt", {}, word), h("dd", {}, value)]));

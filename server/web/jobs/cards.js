@@ -7,7 +7,7 @@ import { saving } from "../saving.js";
 import { jobCard } from "./card.js";
 import { titleOf, wordsOf } from "./words.js";
 
-// So many that are done are shown where they were asked for.
+// So many that have ended just now are shown.
 const LATELY = 6;
 
 export class JobCards {
@@ -18,7 +18,7 @@ export class JobCards {
   /** Those that ended while they were followed. @type {Set<string>} */
   #lately = new Set();
   #jobs = [];
-  #withDone = false;
+  #asStudio = false;
 
   /**
    * @param {typeof import("../live.js").live} live
@@ -49,10 +49,15 @@ export class JobCards {
     return active.length ? active.reduce((sum, job) => sum + job.progress, 0) / active.length : null;
   }
 
-  /** Whether those that are just done are shown, too. */
-  set withDone(yes) {
-    this.#withDone = yes;
+  /** As where clips are asked for: those that are just done too, and no downloads. */
+  set asStudio(yes) {
+    this.#asStudio = yes;
     this.#show();
+  }
+
+  /** Those that failed, and that nobody has dismissed. */
+  get failed() {
+    return [...this.#cards.values()].filter(({ job }) => job.status === "failed");
   }
 
   #hear(jobs) {
@@ -63,10 +68,11 @@ export class JobCards {
 
   #show() {
     const lately = this.#jobs.filter((job) => this.#lately.has(job.id) && !isActive(job)).slice(0, LATELY);
-    const shown = this.#jobs.filter((job) => isActive(job) || (job.status === "failed" && !job.dismissed_at) || (this.#withDone && lately.includes(job) && !job.dismissed_at));
+    const stays = (job) => job.status === "failed" || (lately.includes(job) && (this.#asStudio || job.status === "canceled"));
+    const shown = this.#jobs.filter((job) => (isActive(job) || (!job.dismissed_at && stays(job))) && !(this.#asStudio && job.kind === "download"));
     const cards = new Map();
     for (const job of shown) {
-      const one = this.#cards.get(job.id) ?? jobCard(job, { onDismiss: () => this.#leave() });
+      const one = this.#cards.get(job.id) ?? jobCard(job, { onDismiss: leave });
       if (one.job !== job) one.update(job);
       cards.set(job.id, one);
     }
@@ -79,7 +85,8 @@ export class JobCards {
     const before = this.#statuses.get(job.id);
     this.#statuses.set(job.id, job.status);
     if (before === job.status) return;
-    if (before !== undefined && job.status === "completed") this.#lately.add(job.id);
+    // What is canceled by a slip can be tried again where it was.
+    if (before !== undefined && ["completed", "canceled"].includes(job.status)) this.#lately.add(job.id);
     if (before !== undefined || isActive(job)) announce(`${wordsOf(job)[job.status]}: ${titleOf(job)}`);
   }
 
@@ -87,12 +94,16 @@ export class JobCards {
   #outputsChanged({ changed }) {
     const ids = new Set(changed);
     for (const { job } of this.#cards.values()) {
-      if (!isActive(job) && job.outputs.some((one) => ids.has(one.id))) get(`/jobs/${job.id}`).then((now) => this.live.put(now), () => {});
+      if (job.outputs.some((one) => ids.has(one.id))) get(`/jobs/${job.id}`).then((now) => this.live.put(now), () => {});
     }
   }
+}
 
-  /** A card goes: the focus goes on to the next one, or to where one begins anew. */
-  #leave() {
-    queueMicrotask(() => (document.querySelector("#cards button") ?? document.querySelector("#view h1"))?.focus());
-  }
+/** A card goes: the focus goes on to the next one's name, where Enter does no harm, or to the top. */
+function leave(element) {
+  const place = [...element.parentElement.children].indexOf(element);
+  queueMicrotask(() => {
+    const next = [...document.querySelectorAll("#cards > li")];
+    (next[Math.min(place, next.length - 1)]?.querySelector("a.name") ?? document.querySelector("#view h1"))?.focus();
+  });
 }

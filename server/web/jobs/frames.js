@@ -4,8 +4,9 @@ import { downloadOf, local } from "../api.js";
 import { arrange, h, icon, setText } from "../dom.js";
 import { isUnsaved, stateBadge, timecode, title } from "../format.js";
 import { leader } from "../frame.js";
+import { isActive } from "../live.js";
 import { saving } from "../saving.js";
-import { clipWords, sentence, wordsOf } from "./words.js";
+import { clipWords, sentence, waitsFor, wordsOf } from "./words.js";
 
 const ICONS = { audio: "audio", image: "image", other: "file", video: "play" };
 
@@ -31,18 +32,26 @@ export function clipFrame(label, number) {
     const ended = ["failed", "canceled"].includes(clip.status);
     const word = wordsOf(job)[clip.status] ?? clip.status;
     const shown = output && clip.status === "completed" ? output : null;
+    // While the job goes on, an output that is not listed is about to be.
+    const gone = clip.status === "completed" && !output && !isActive(job) ? goneFrame(Boolean(clip.asset_id)) : null;
     element.dataset.status = clip.status;
     setText(status, shown ? (isUnsaved(shown) ? stateBadge(shown) : shown.storage_state === "stored" ? "Stored" : "Storing") : word);
-    setText(detail, sentence(clipWords(clip)));
+    setText(detail, sentence(waitsFor(job, clip) || clipWords(clip)));
     words.hidden = !detail.textContent;
     setText(reason, clip.status === "failed" ? withCode(clip) : shown ? unsavedWords(shown) : "");
     reason.hidden = !reason.textContent;
     if (shown) made.update(shown);
     else counts.set(clip.progress, word);
-    arrange(element, [shown ? made.element : ended ? broken : counts.element, caption, ...(shown ? made.rescue() : [])].filter(Boolean));
+    arrange(element, [shown ? made.element : (gone ?? (ended ? broken : counts.element)), caption, ...(shown ? made.rescue() : [])].filter(Boolean));
   }
 
   return { element, update, tick: made.tick };
+}
+
+/** In the place of what was made and then deleted. */
+function goneFrame(inTrash) {
+  const words = [icon("trash"), h("span", {}, inTrash ? "In the trash" : "Deleted")];
+  return inTrash ? h("a.frame.gone", { href: "#/library/trash" }, ...words) : h("div.frame.gone", {}, ...words);
 }
 
 /** An asset as a picture that leads to it; what is not stored can be stored again. */
@@ -88,6 +97,6 @@ export function outputFrame() {
 /** Why an asset is not stored. */
 export const unsavedWords = (asset) => (isUnsaved(asset) ? (asset.storage_error?.message ?? "") : "");
 
-/** Why, in words, and by which code. */
+/** Why, in words; with the code where it is the provider's, which people look up (E006). */
 export const withCode = ({ error_message: words, error_code: code }) =>
-  `${words ?? "It failed without a word."}${code && !words?.includes(code) ? ` (${code})` : ""}`;
+  `${words ?? "It failed without a word."}${/^[A-Z]\d/.test(code ?? "") && !words?.includes(code) ? ` (${code})` : ""}`;

@@ -39,6 +39,10 @@ export function clipWords(clip) {
   ].filter(Boolean).join(", ");
 }
 
+/** A shot that begins with the last frame of the one before waits for that. */
+export const waitsFor = (job, clip) =>
+  clip.status === "queued" && clip.from_previous && job.clips[clip.index - 1]?.status !== "completed" ? `waits for clip ${clip.index}` : "";
+
 /** How fast a download comes and how long it takes; while it waits for another attempt, why. */
 export function rateOf(job) {
   if (job.status === "queued") return job.notes.at(-1) ?? "";
@@ -51,7 +55,9 @@ export const sentence = (words) => (words ? words[0].toUpperCase() + words.slice
 
 /** What can be tried again: of several clips, how many. */
 export function retryWord(job) {
-  const failed = job.clips.filter((clip) => ["failed", "canceled"].includes(clip.status)).length;
-  if (job.clips.length < 2 || !failed || failed === job.clips.length) return "Retry";
-  return failed === 1 ? "Retry the failed clip" : `Retry ${failed} failed clips`;
+  const again = job.clips.filter((clip) => ["failed", "canceled"].includes(clip.status));
+  if (job.clips.length < 2 || !again.length || again.length === job.clips.length) return "Retry";
+  const [first] = again;
+  if (again.length === 1) return `Retry the ${first.status} clip`;
+  return `Retry ${again.length} ${again.every((clip) => clip.status === first.status) ? `${first.status} ` : ""}clips`;
 }

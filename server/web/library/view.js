@@ -24,7 +24,7 @@ export async function mount(root, { query, signal, keep }) {
   const keys = h("p.visually-hidden", { id: "library-keys" }, "Arrow keys move, Enter opens, x selects, Delete deletes.");
   const empty = h("div.empty", { hidden: true });
   const progress = h("div");
-  root.append(head, progress, filters.element, shown, grid.element, keys, empty, bar(signal));
+  root.append(head, filters.element, shown, progress, grid.element, keys, empty, bar(signal));
 
   /** Begins to select, where there is something to select: cards may have pushed it out of sight. */
   function choose() {
