@@ -26,7 +26,7 @@ const count = h("span");
 const unfold = h("button.quiet.strong", { type: "button", "aria-expanded": "false", "aria-controls": "cards", onclick: () => fold(!folded) }, "Show");
 const failures = h("p.failures", { hidden: true }, count, unfold, h("button.quiet", { type: "button", onclick: dismissAll }, "Dismiss all"));
 const cards = h("ul.grid.cards", { id: "cards" });
-const section = h("section.progress", { id: "progress-section", "aria-labelledby": "progress-title", hidden: true }, title, failures, cards);
+const section = h("section.progress", { id: "progress-section", "aria-labelledby": "progress-title", hidden: true }, h("div.progress-head", {}, title, failures), cards);
 const jobs = new JobCards(live, { onChange: show });
 let uploadsOnly = false;
 let inStudio = false;
