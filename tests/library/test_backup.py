@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +21,18 @@ from server.migrate import _config
 from tests.library.commands import good, reelbase
 from tests.library.conftest import SIZES, Library, hashes
 from tests.running import ROOT, running, small_disk
+
+# Begins a backup, and is gone when some of it is copied.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from server.library.backup import make
+from server.library.backup.target import Folder
+
+data, target = map(Path, sys.argv[1:])
+die = lambda done, total: os.kill(os.getpid(), signal.SIGKILL)
+make.make(data / "reelbase.db", Folder(target), keep=1, secret=None, report=die)
+"""
 
 
 def sha256s(library: Library) -> dict[str, str]:
@@ -157,6 +170,18 @@ def test_two_backups_at_once_are_refused(library: Library, tmp_path: Path) -> No
     long_ago = time.time() - 7200
     os.utime(other, (long_ago, long_ago))
     good("backup", target, "--data-dir", library.folder)
+
+
+def test_a_killed_backup_does_not_block_its_target(library: Library, tmp_path: Path) -> None:
+    """Whatever was backed up to elsewhere since: what it has left there is known to be ours."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    command = [sys.executable, "-c", KILLED, str(library.folder), str(first)]
+    killed = subprocess.run(command, cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list((first / "running").iterdir())) == 1
+    good("backup", second, "--data-dir", library.folder)
+    good("backup", first, "--data-dir", library.folder)
+    assert not any((first / "running").iterdir())
 
 
 def test_another_installation_is_refused(library: Library, tmp_path: Path) -> None:

@@ -124,7 +124,17 @@ def test_a_backup_is_newer_than_one_of_a_clock_that_was_ahead(
     assert restored["id"] == third["id"] > second["id"]
 
 
-@pytest.mark.parametrize("text", ["", '{"begun', "[]", '{"begun": 5, "made_at": {"x": "y"}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        '{"begun',
+        "[]",
+        '{"begun": 5, "made_at": {"x": "y"}}',
+        '{"begun": "20260101T000000-000000"}',
+        '{"begun": {"x": 5}}',
+    ],
+)
 def test_what_is_remembered_may_be_garbled(library: Library, tmp_path: Path, text: str) -> None:
     """Nothing depends on it but when the next one is due."""
     target = tmp_path / "target"

@@ -78,15 +78,16 @@ def make(
     folder = database.parent
     with _alone(folder) as memory, closing(chunks.connect(database)) as source:
         schema = check_known(rows.schema(source), database)
-        before = memory.begun
+        before = memory.begun.get(target.name)
         now = datetime.now(UTC)
         place.take(target, seen=target.name in memory.made_at)
         backup_id = manifest.next_id(target, now)
-        memory.begun = backup_id
-        memory.save(folder)
         if before is not None:
             # Ours, and dead: we hold the lock that it held.
             target.delete(manifest.RUNNING + before)
+        # Not before the other is gone: once forgotten, its claim counts as another machine's.
+        memory.begun[target.name] = backup_id
+        memory.save(folder)
         with Claim(target, backup_id) as claim:
             installation = place.installation(source)
             place.check_owner(target, installation)

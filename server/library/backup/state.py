@@ -18,13 +18,13 @@ FILE = "backup.json"
 
 @dataclass
 class State:
-    """`begun` is the backup that was begun last: its claim at the target, if any, is ours.
+    """What is remembered of each target, by its name.
 
-    `made_at` is when the last complete one was begun, for each target by its name; `clean_at`
-    when the last one that lacks nothing was.
+    `begun` is the backup that was begun last: its claim there, if any, is ours. `made_at` is when
+    the last complete one was begun; `clean_at` when the last one that lacks nothing was.
     """
 
-    begun: str | None = None
+    begun: dict[str, str] = field(default_factory=dict)
     made_at: dict[str, str] = field(default_factory=dict)
     clean_at: dict[str, str] = field(default_factory=dict)
 
@@ -48,9 +48,8 @@ def load(data_dir: Path) -> State:
         return State()
     if not isinstance(told, dict):
         return State()
-    begun = told.get("begun")
     return State(
-        begun if isinstance(begun, str) else None,
+        _ids(told.get("begun")),
         _moments(told.get("made_at")),
         _moments(told.get("clean_at")),
     )
@@ -69,6 +68,12 @@ def last_success(data_dir: Path, target: str) -> float:
 def _timestamp(moments: dict[str, str], target: str) -> float:
     moment = moments.get(name_of(target))
     return datetime.fromisoformat(moment).timestamp() if moment else 0.0
+
+
+def _ids(told: Any) -> dict[str, str]:
+    if not isinstance(told, dict):
+        return {}
+    return {name: backup_id for name, backup_id in told.items() if isinstance(backup_id, str)}
 
 
 def _moments(told: Any) -> dict[str, str]:
