@@ -244,6 +244,8 @@ def test_damage_here_is_named_and_the_rest_is_safe(library: Library, tmp_path: P
         assert client.get(f"/api/v3/assets/{asset_id}/data").status_code == 410
         shown = client.get(f"/api/v3/assets/{asset_id}").json()
         assert shown["storage_error"]["type"] == "lost"
+        made_at = good("backups", target)[0]["created_at"]
+        assert shown["storage_error"]["at"] == made_at.replace("+00:00", "Z")
 
 
 def test_a_good_copy_made_before_the_damage_is_kept(library: Library, tmp_path: Path) -> None:

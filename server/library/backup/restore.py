@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from server.blobs import chunks
@@ -132,7 +132,7 @@ class _Run:
             lost += self._write(wanted)
             self._refuse(copied, lost, unless=skip_damaged)
             losses = rows.losses(copied, lost)
-        as_of = datetime.fromisoformat(self._found.created_at).strftime("%Y-%m-%d %H:%M:%S.%f")
+        as_of = datetime.fromisoformat(self._found.created_at).astimezone(UTC)
         rows.settle(self.built, as_of=as_of, lost=[one for one, _ in lost])
         return Restored(
             id=self._found.id,

@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +16,8 @@ from server.library.backup.manifest import Blob, Loss
 BYTES = "chunk"
 # A followers' number in `event` is never given to another one: see `settle`.
 FAR = 1_000_000
+# A moment in UTC, as SQLAlchemy writes it.
+_MOMENT = "%Y-%m-%d %H:%M:%S.%f"
 
 _OWNERS = """
     SELECT asset.id, asset.filename, user.name AS owner
@@ -100,11 +103,11 @@ def owners(connection: sqlite3.Connection, sha256: str) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def settle(path: Path, *, as_of: str, lost: Iterable[Blob]) -> None:
+def settle(path: Path, *, as_of: datetime, lost: Iterable[Blob]) -> None:
     """Have restored rows say what is so: about bytes, followers, and what may have been paid.
 
-    `as_of` is when the backup was made, as SQLAlchemy writes it; `lost` are the blobs that could
-    not be restored. The file is as a server wants it then, and synced.
+    `as_of` is when the backup was made, in UTC; `lost` are the blobs that could not be restored.
+    The file is as a server wants it then, and synced.
     """
     connection = _connect(path)
     try:
@@ -116,7 +119,7 @@ def settle(path: Path, *, as_of: str, lost: Iterable[Blob]) -> None:
                 "UPDATE asset SET blob_id = NULL, storage_state = 'expired', storage_error = "
                 "json_object('type', 'lost', 'message', 'The bytes are not in the backup.', "
                 "'at', ?) WHERE blob_id = ?",
-                (as_of, blob.id),
+                (as_of.isoformat(), blob.id),
             )
             connection.execute("UPDATE blob SET state = 'dead' WHERE id = ?", (blob.id,))
         # Half-written bytes are in no backup: what was being sent is to be sent anew.
@@ -130,7 +133,7 @@ def settle(path: Path, *, as_of: str, lost: Iterable[Blob]) -> None:
         # that are to come may be one of those, and all are told to load anew.
         connection.execute("DELETE FROM event")
         connection.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'event'", (FAR,))
-        _look_first(connection, as_of)
+        _look_first(connection, as_of.strftime(_MOMENT))
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode=WAL")
     finally:
@@ -142,7 +145,7 @@ def _look_first(connection: sqlite3.Connection, as_of: str) -> None:
     """Have clips that waited looked for at the provider before they are asked for.
 
     Each may have been asked for since the backup. As after a crash nothing is paid twice, and
-    what cannot be told is left to the owner.
+    what cannot be told is left to the owner. `as_of` is as columns have it.
     """
     waiting = connection.execute(
         "SELECT id, prompt, input, duration, image_asset_id, last_frame_asset_id, from_previous "
