@@ -64,6 +64,8 @@ class Served:
     source_url: str | None
     source_expires_at: datetime | None
     expires_at: datetime | None
+    # Its bytes were stored once, and missing from the backup that the library was restored from.
+    lost: bool
 
 
 def insert_asset(
@@ -226,6 +228,7 @@ def served(conn: Connection, asset_id: str, *, trashed: bool = False) -> Served 
         source_url=row.source_url,
         source_expires_at=row.source_expires_at,
         expires_at=row.expires_at,
+        lost=(row.storage_error or {}).get("type") == "lost",
     )
 
 

@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET, Meta, Struct, UnsetType
 from sqlalchemy import Connection, Row
 
-from server.catalog import assets, names
+from server.catalog import assets, jobs, names
 from server.catalog.keys import Principal
 from server.errors import Conflict
 from server.http.auth import needs
@@ -228,7 +228,10 @@ async def save(
     principal: NamedDependency[Principal],
     asset_id: FromPath[str],
 ) -> Asset:
-    """For one that is `url_only`, `unsaved` or `expired`; nothing is generated again."""
+    """For one that is `url_only`, `unsaved` or `expired`; nothing is generated again.
+
+    Without a source that could be asked for the bytes it is 409 `not_savable`.
+    """
     services.volume.check()
 
     def apply(conn: Connection) -> Row[Any]:
@@ -239,6 +242,7 @@ async def save(
                 code="not_savable",
             )
         if row.storage_state != "stored":
+            _check_source(conn, row)
             state = "unsaved" if row.storage_state == "expired" else row.storage_state
             assets.change(
                 conn,
@@ -252,6 +256,23 @@ async def save(
     row = await services.database.write(apply)
     services.wake(None)
     return Presenter(request, services).asset(row)
+
+
+def _check_source(conn: Connection, row: Row[Any]) -> None:
+    """Raise Conflict (`not_savable`) when there is nowhere to have an asset's bytes from."""
+    if row.role == "download":
+        # What is at its URL may be a page: only a download finds the file behind that.
+        raise Conflict(
+            "A download is not saved again. Have its URL fetched anew: POST /api/v3/media/store.",
+            code="not_savable",
+        )
+    clip = jobs.clip_of_asset(conn, row.id)
+    # The provider may name a new URL for a prediction.
+    if not row.source_url and (clip is None or clip.prediction_id is None):
+        raise Conflict(
+            "The bytes of this asset are gone, and there is nowhere to fetch them from.",
+            code="not_savable",
+        )
 
 
 @route(

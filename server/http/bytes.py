@@ -157,6 +157,12 @@ def _elsewhere(asset: Served, now: datetime) -> Response[None]:
         )
     if asset.storage_state == "failed":
         raise Gone("The download of this file failed. It can be tried again.", code="asset_gone")
+    if asset.lost:
+        raise Gone(
+            "The bytes of this asset are missing from the backup that the library was restored "
+            "from.",
+            code="asset_gone",
+        )
     raise Gone("The bytes of this asset were never stored and are gone.", code="asset_gone")
 
 

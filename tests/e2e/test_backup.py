@@ -6,10 +6,12 @@ import hashlib
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -221,6 +223,39 @@ def test_a_clip_asked_for_after_the_backup_is_not_paid_twice(
             "waits when it is backed up": 1,
             "never asked for before": 1,
         }
+    finally:
+        with contextlib.suppress(Exception):
+            pair.server.kill()
+
+
+def test_a_clip_that_the_backup_has_lost_is_had_from_the_provider(
+    fake: FakeReplicate, tmp_path: Path
+) -> None:
+    """Its prediction is looked up, also where no URL was noted; it is not generated again."""
+    pair = Pair(tmp_path / "data", fake)
+    target = tmp_path / "target"
+    try:
+        with pair.server.client() as client:
+            job = ended(client, generate(client, {"prompt": "lost and found"}))
+            good("backup", target, "--data-dir", pair.server.folder)
+        pair.server.kill()
+        [made] = job["outputs"]
+        (target / "blobs" / made["sha256"][:2] / made["sha256"]).unlink()
+        pair.server.folder = tmp_path / "new"
+        restore = ("restore", target, "--data-dir", pair.server.folder, "--skip-damaged")
+        assert reelbase(*restore).exit_code == 1
+        with closing(sqlite3.connect(pair.server.folder / "reelbase.db")) as db:
+            db.execute("UPDATE asset SET source_url = NULL")
+            db.commit()
+        pair.start()
+        path = f"/api/v3/assets/{made['id']}"
+        with pair.server.client() as client:
+            assert client.get(path).json()["storage_error"]["type"] == "lost"
+            assert client.post(f"{path}/save").status_code == 202
+            until(lambda: client.get(path).json()["storage_state"] == "stored")
+            saved = client.get(f"{path}/data").content
+            assert hashlib.sha256(saved).hexdigest() == made["sha256"]
+        assert fake.creates_by_prompt() == {"lost and found": 1}
     finally:
         with contextlib.suppress(Exception):
             pair.server.kill()

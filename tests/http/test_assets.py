@@ -1,6 +1,8 @@
 """Assets: upload, metadata and posters, list, rename, delete."""
 
 import socket
+import sqlite3
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import httpx
@@ -183,6 +185,26 @@ def test_a_hostile_file_harms_nobody(client: httpx.Client) -> None:
     shown = processed(client, made["id"])
     assert shown["processing_state"] == "failed"
     assert client.get(f"/api/v3/assets/{made['id']}/data").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("role", "source"),
+    [("upload", None), ("combined", None), ("download", "https://example.org/watch?v=1")],
+)
+def test_what_can_be_had_from_nowhere_is_not_saved(
+    server: Server, client: httpx.Client, role: str, source: str | None
+) -> None:
+    """It is said at once. What is at a download's URL may be the page around the video."""
+    made = upload(client, b"lost since", f"{role}.bin")
+    with closing(sqlite3.connect(server.folder / "reelbase.db")) as db:
+        db.execute(
+            "UPDATE asset SET storage_state = 'expired', role = ?, source_url = ? WHERE id = ?",
+            (role, source, made["id"]),
+        )
+        db.commit()
+    assert code(client.post(f"/api/v3/assets/{made['id']}/save")) == (409, "not_savable")
+    shown = client.get(f"/api/v3/assets/{made['id']}").json()
+    assert shown["storage_state"] == "expired"
 
 
 def test_deleting_gives_the_poster_back_too(client: httpx.Client) -> None:

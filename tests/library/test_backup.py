@@ -18,6 +18,7 @@ from server.db import create_file, sync_engine
 from server.library.backup import make
 from server.library.backup.target import Folder
 from server.migrate import _config
+from tests.http.conftest import code
 from tests.library.commands import good, reelbase
 from tests.library.conftest import SIZES, Library, hashes
 from tests.running import ROOT, running, small_disk
@@ -241,7 +242,11 @@ def test_damage_here_is_named_and_the_rest_is_safe(library: Library, tmp_path: P
     assert asset_id in restored.stdout
     assert hashes(new).keys() == SIZES.keys() - {"long.bin"}
     with running(new) as server, server.client() as client:
-        assert client.get(f"/api/v3/assets/{asset_id}/data").status_code == 410
+        gone = client.get(f"/api/v3/assets/{asset_id}/data")
+        assert code(gone) == (410, "asset_gone")
+        assert "missing from the backup" in gone.json()["detail"]
+        saved = client.post(f"/api/v3/assets/{asset_id}/save")
+        assert code(saved) == (409, "not_savable"), "there is nowhere to have it from"
         shown = client.get(f"/api/v3/assets/{asset_id}").json()
         assert shown["storage_error"]["type"] == "lost"
         made_at = good("backups", target)[0]["created_at"]
