@@ -282,7 +282,23 @@ def test_a_damaged_source_is_refused_by_name(library: Library, tmp_path: Path, h
     assert "long.bin" in refused.stdout
     assert library.assets["long.bin"]["id"] in refused.stdout
     assert "other.bin" not in refused.stdout
-    assert "is damaged" in refused.stderr
+    assert "is damaged: the bytes of 1 asset are" in refused.stderr
+    assert [path.name for path in new.iterdir()] == ["serve.lock"]
+
+
+def test_all_that_is_damaged_is_named_at_once(library: Library, tmp_path: Path) -> None:
+    """What is missing, and what is not what it was: nobody copies a backup for half of it."""
+    target, new = tmp_path / "target", tmp_path / "new"
+    good("backup", target, "--data-dir", library.folder)
+    library.lies_at(target, "long.bin").unlink()
+    library.lies_at(target, "other.bin").write_bytes(bytes(SIZES["other.bin"]))
+    refused = reelbase("restore", target, "--data-dir", new, "--json")
+    assert refused.exit_code == 1
+    named = {
+        one["filename"] for loss in json.loads(refused.stdout)["lost"] for one in loss["assets"]
+    }
+    assert named == {"long.bin", "other.bin"}
+    assert "the bytes of 2 assets are" in refused.stderr
     assert [path.name for path in new.iterdir()] == ["serve.lock"]
 
 

@@ -8,7 +8,7 @@ installation.
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from server.errors import Conflict, StorageFull
 from server.library.backup import manifest, rows, state
 from server.library.backup.manifest import Blob, DamagedBackup, Loss, Manifest
 from server.library.backup.target import Missing, Target, TargetError, sync_folder
+from server.library.words import count_of
 from server.migrate import check_known
 
 WORK = "restore-work"
@@ -123,15 +124,16 @@ class _Run:
                 for one in needed.values()
                 if there.get(one.sha256) != one.size
             ]
-            self._refuse(copied, lost, unless=skip_damaged)
             missing = {one.sha256 for one, _ in lost}
             wanted = [one for one in needed.values() if one.sha256 not in missing]
             self._check_room(sum(one.size for one in wanted))
             create_file(self.built)
             rows.copy(self._rows, self.built)
+            # Also when some is missing: who is refused is to know of all the damage at once.
             lost += self._write(wanted)
-            self._refuse(copied, lost, unless=skip_damaged)
             losses = rows.losses(copied, lost)
+        if losses and not skip_damaged:
+            raise self._refusal(losses)
         as_of = datetime.fromisoformat(self._found.created_at).astimezone(UTC)
         rows.settle(self.built, as_of=as_of, lost=[one for one, _ in lost])
         return Restored(
@@ -143,18 +145,15 @@ class _Run:
             lost=losses,
         )
 
-    def _refuse(
-        self, copied: sqlite3.Connection, lost: Iterable[tuple[Blob, str]], *, unless: bool
-    ) -> None:
-        losses = rows.losses(copied, lost)
-        if losses and not unless:
-            assets = sum(len(one.assets) for one in losses)
-            raise DamagedBackup(
-                f"Backup {self._found.id} is damaged: the bytes of {assets} assets are not in it "
-                "as they were. Nothing was restored. Take another backup (--backup), or restore "
-                "all but these (--skip-damaged).",
-                losses,
-            )
+    def _refusal(self, losses: list[Loss]) -> DamagedBackup:
+        assets = sum(len(one.assets) for one in losses)
+        # What has been deleted for good may lie there for a while, and be nobody's.
+        whose = f"the bytes of {count_of(assets, 'asset')}" if assets else "bytes of no asset"
+        return DamagedBackup(
+            f"Backup {self._found.id} is damaged: {whose} are not in it as they were. Nothing was "
+            "restored. Take another backup (--backup), or restore all but these (--skip-damaged).",
+            losses,
+        )
 
     def _check_room(self, size: int) -> None:
         if not Volume(self.built.parent, min_free=0, reserve=0).has_room(size):
