@@ -240,8 +240,14 @@ def test_what_cannot_be_imported_is_refused_in_words(
         ('{"k": {"projct": "a"}}', "'projct', which is none of"),
         ('{"k": {"scene": "a"}}', "without its project"),
         ('{"k": {"public": "perhaps"}}', "true or false"),
-        ('{"k": 7}', "neither JSON nor CSV"),
+        ('{"k": 7}', "Entry 1 .* is not an object"),
+        ('{"key": 5}', "Entry 1 .* is not an object"),
+        ('[{"key": "k"}, "other"]', "Entry 2 .* is not an object"),
+        ('{"k": {"key": 5}}', "Entry 1 .* has no key"),
         ("[1", "neither JSON nor CSV"),
+        ("", "names no column 'key'"),
+        ("name,user\n", "names no column 'key'"),
+        (f"key\n{'k' * 200_000}", "field larger than"),
     ):
         mapping.write_text(text)
         with pytest.raises(Exception, match=words):

@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -51,17 +50,30 @@ def load_map(path: Path) -> dict[str, Wanted]:
         if text.lstrip().startswith(("{", "[")):
             entries = json.loads(text)
             if isinstance(entries, dict):
-                entries = [{"key": key, **entry} for key, entry in entries.items()]
+                entries = [_with_key(key, entry) for key, entry in entries.items()]
         else:
-            entries = list(csv.DictReader(text.splitlines()))
+            reader = csv.DictReader(text.splitlines())
+            if "key" not in (reader.fieldnames or ()):
+                raise Invalid(
+                    f"{path} is neither JSON nor CSV as it is wanted: its first line names no "
+                    "column 'key'."
+                )
+            entries = list(reader)
         return dict(_entry(path, number, entry) for number, entry in enumerate(entries, 1))
     except OSError as error:
         raise Invalid(f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, csv.Error) as error:
         raise Invalid(f"{path} is neither JSON nor CSV as it is wanted: {error}.") from None
 
 
-def _entry(path: Path, number: int, entry: Mapping[str, Any]) -> tuple[str, Wanted]:
+def _with_key(key: str, entry: Any) -> Any:
+    """An entry that stands by its key; what is none is told by `_entry`."""
+    return {"key": key, **entry} if isinstance(entry, dict) else entry
+
+
+def _entry(path: Path, number: int, entry: Any) -> tuple[str, Wanted]:
+    if not isinstance(entry, dict):
+        raise Invalid(f"Entry {number} of {path} is not an object, in braces.")
     known = {field.name for field in fields(Wanted)}
     values = {name: value for name, value in entry.items() if value is not None}
     key = values.pop("key", None)
