@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from server.commands.options import as_json, data_dir
+from server.commands.options import Rate, as_json, data_dir
 from server.commands.progress import progress
 from server.errors import Invalid, NotFound, ReelbaseError
 from server.library.backup import make, manifest, restore
@@ -26,9 +26,7 @@ from server.settings import SECRET_FILE, Settings, load
     type=click.IntRange(min=1),
     help="How many backups to keep, this one among them (REELBASE_BACKUP_KEEP; 14).",
 )
-@click.option(
-    "--rate", type=click.FloatRange(min=0, min_open=True), help="Read so many MB/s at most."
-)
+@click.option("--rate", type=Rate(), help="Read so many MB/s at most.")
 @as_json
 @data_dir
 @click.option("--beside", is_flag=True, hidden=True, help="Give way, and end with the parent.")

@@ -1,5 +1,6 @@
 """What several commands take and need: options, the database, times as they are printed."""
 
+import math
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,22 @@ data_dir = click.option(
     help="The data folder (REELBASE_DATA_DIR; ./data).",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class Rate(click.FloatRange):
+    """MB a second at most: a number above 0. What is infinite, or none, is no bound."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """See click.ParamType."""
+        rate = float(super().convert(value, param, ctx))
+        if not math.isfinite(rate):
+            self.fail(f"{value} is no number of MB/s.", param, ctx)
+        return rate
 
 
 def engine_of(settings: Settings) -> Engine:

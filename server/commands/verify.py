@@ -12,7 +12,7 @@ import click
 import httpx
 
 from server.blobs.sqlite import SqliteBlobs
-from server.commands.options import as_json, data_dir, engine_of
+from server.commands.options import Rate, as_json, data_dir, engine_of
 from server.commands.progress import progress
 from server.commands.store import opened
 from server.db import Database
@@ -35,7 +35,7 @@ RATE = 10.0
 @click.option("--sample", type=click.IntRange(min=1), help="Only so many files, by chance.")
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Rate(),
     default=RATE,
     show_default=True,
     help="Read so many MB/s at most.",

@@ -188,6 +188,14 @@ def test_a_damaged_bucket_is_refused_by_name(
     assert refused.exit_code == 1
     assert "SignatureDoesNotMatch" in refused.stderr
     assert "another" not in refused.output
+    data_dir = ("--data-dir", tmp_path / "data")
+    for bucket in ("damaged", "nowhere"):
+        # What is asked first is answered without words.
+        refused = reelbase("backup", f"s3://{bucket}/x", *data_dir, AWS_SECRET_ACCESS_KEY="another")
+        assert refused.exit_code == 1
+        assert refused.stderr.startswith(f"Error: s3://{bucket} cannot be used: access was denied")
+    refused = reelbase("backup", "s3://nowhere/x", *data_dir)
+    assert "bucket does not exist" in refused.stderr
     missing = reelbase("restore", "s3://nowhere/x", "--data-dir", tmp_path / "new")
     assert (missing.exit_code, "Traceback" in missing.output) == (1, False)
 

@@ -16,7 +16,7 @@ from alembic.command import upgrade
 from server.blobs.locks import LockFile
 from server.db import create_file, sync_engine
 from server.library.backup import make
-from server.library.backup.target import Folder
+from server.library.backup.target import Folder, reason
 from server.migrate import _config
 from tests.http.conftest import code
 from tests.library.commands import good, reelbase
@@ -403,6 +403,20 @@ def test_a_full_disk_is_told(library: Library, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [("403 Forbidden", "access was denied"), ("404 Not Found", "there is no such bucket")],
+)
+def test_a_stores_answer_without_words_is_put_into_some(status: str, words: str) -> None:
+    """To HEAD it says nothing but a number; what its client makes of that is a page long."""
+    text = (
+        "Error performing HEAD http://127.0.0.1:9000/bucket/x in 1.2ms - Server returned non-2xx "
+        f"status code: {status}: \n\nDebug source:\n…"
+    )
+    assert reason(Exception(text)).startswith(words)
+    assert "HEAD" not in reason(Exception(text))
+
+
 def test_what_cannot_be_meant_is_a_usage_error(tmp_path: Path) -> None:
     """Exit status 2, and a sentence."""
     for arguments in (["backup"], ["backup", "ftp://host/x"], ["restore", "s3://"], ["backups"]):
@@ -411,6 +425,10 @@ def test_what_cannot_be_meant_is_a_usage_error(tmp_path: Path) -> None:
         assert result.exit_code == 2, result.output
         assert "s3://bucket/prefix" in result.stderr
     assert not list(tmp_path.iterdir())
+    for rate in ("nan", "inf", "-1", "0"):
+        for command in (["backup", tmp_path / "t"], ["verify"]):
+            result = reelbase(*command, "--rate", rate, "--data-dir", tmp_path / "none")
+            assert (result.exit_code, "--rate" in result.stderr) == (2, True), result.output
     missing = reelbase("backup", tmp_path / "t", "--data-dir", tmp_path / "none")
     assert missing.exit_code == 1
     assert "no database" in missing.stderr

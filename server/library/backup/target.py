@@ -336,4 +336,12 @@ def reason(error: Exception) -> str:
     code = re.search(r"<Code>(\w+)</Code>", text)
     if message and code:
         return f"{message[1].rstrip('.')} ({code[1]})."
+    # An answer to HEAD has no words of its own.
+    if "status code: 403" in text:
+        return (
+            "access was denied (403). Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and "
+            "what they have the right to."
+        )
+    if "status code: 404" in text:
+        return "there is no such bucket, or nothing of that name in it (404)."
     return text.partition("\n")[0][:300]
