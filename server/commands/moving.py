@@ -97,10 +97,10 @@ def _lines(outcome: Outcome) -> Iterator[str]:
                 f"{noun}: {tally.imported} {verb} ({size_of(tally.bytes)}), "
                 f"{tally.present} here already"
             )
-    if outcome.keys or outcome.keys_revoked or outcome.keys_present:
+    if outcome.keys or outcome.keys_revoked or outcome.keys_expired or outcome.keys_present:
         yield (
             f"keys: {outcome.keys} {verb}, {outcome.keys_revoked} more as revoked, "
-            f"{outcome.keys_present} here already"
+            f"{outcome.keys_expired} as expired, {outcome.keys_present} here already"
         )
     if outcome.projects or outcome.scenes:
         made = "would be made" if outcome.dry_run else "made"

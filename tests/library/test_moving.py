@@ -214,6 +214,33 @@ def test_a_key_that_is_revoked_anywhere_is_revoked(library: Library, tmp_path: P
     assert owners(library) == {"asset 1": "cid"}
 
 
+def test_a_key_that_has_expired_is_not_said_to_work(library: Library, tmp_path: Path) -> None:
+    """It comes, with its date, as a revoked one does; and opens nothing for nobody."""
+    path = tmp_path / "scenes.db"
+    with old_database(
+        path, "CREATE TABLE api_keys(user_id TEXT, key_hash TEXT, revoked INTEGER, expires_at TEXT)"
+    ) as db:
+        for number, (whose, revoked, expires) in enumerate(
+            (
+                ("ann", 0, "2099-01-01"),
+                ("ann", 0, "2020-01-01"),
+                ("ann", 1, "2020-01-01"),
+                (None, 0, "2020-01-01"),
+            )
+        ):
+            hashed = sha256(f"key {number}")
+            db.execute(
+                "INSERT INTO api_keys VALUES (?, ?, ?, ?)", (whose, hashed, revoked, expires)
+            )
+    result = reelbase("import-scenes-db", path, "--data-dir", library.folder)
+    assert result.exit_code == 0
+    assert "keys: 1 imported, 1 more as revoked, 2 as expired, 0 here already" in result.stdout
+    assert "work here now (1)" in result.stderr
+    assert "has no user there" not in result.stderr
+    again = good("import-scenes-db", path, "--data-dir", library.folder)
+    assert (again["keys"], again["keys_expired"], again["keys_present"]) == (0, 0, 4)
+
+
 @pytest.mark.parametrize("odd", ["9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+05:00"])
 def test_an_odd_date_stops_nothing(library: Library, old: Path, odd: str) -> None:
     with old_database(old, "") as db:

@@ -54,8 +54,10 @@ class Outcome:
     # Made for what came from a bucket.
     projects: int = 0
     scenes: int = 0
+    # Those that are good, and those that came all the same.
     keys: int = 0
     keys_revoked: int = 0
+    keys_expired: int = 0
     keys_present: int = 0
     owners: list[Owner] = field(default_factory=list)
     # Old ids that meant other bytes of the same owner before.

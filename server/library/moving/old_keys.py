@@ -113,6 +113,8 @@ def _adopt_one(
     if others := {columns.first(one, columns.OWNER) for one in same} - {old}:
         named = ", ".join(sorted(other or "nobody" for other in others))
         outcome.notes.append(f"The key of {what} is listed for {named}, too: it is {old}'s here.")
+    expires_at = min(expire, default=None)
+    expired = not revoked and expires_at is not None and expires_at <= now
     owner = owners.find(conn, old, now)
     hint = columns.first(row, columns.HINT)
     if owner.id is not None and not outcome.dry_run:
@@ -124,12 +126,15 @@ def _adopt_one(
             hint=f"…{hint[-4:]}" if hint else "…",
             scopes=SCOPES,
             created_at=columns.moment(row, columns.CREATED, now) or now,
-            expires_at=min(expire, default=None),
+            expires_at=expires_at,
             revoked_at=now if revoked else None,
         )
     outcome.keys_revoked += revoked
-    outcome.keys += not revoked
-    if old is None and not revoked:
+    outcome.keys_expired += expired
+    if revoked or expired:
+        return
+    outcome.keys += 1
+    if old is None:
         outcome.notes.append(
             f"The key of {what} has no user there: it opens all that is {owner.name}'s here."
         )
