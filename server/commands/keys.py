@@ -59,6 +59,8 @@ def keys_create(
                     f"{found.name} is no admin, and the scope alone makes nobody one. An admin "
                     f"can: PATCH /api/v3/users/{found.id} with is_admin true."
                 )
+            if found is None and len(user) > users.LONGEST_NAME:
+                raise Invalid(f"A user's name has {users.LONGEST_NAME} characters at most.")
             made = found is None
             user_id = (
                 str(found.id)

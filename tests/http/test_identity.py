@@ -98,6 +98,7 @@ def test_commands_fail_in_a_sentence(server: Server) -> None:
         ["keys", "revoke", "key_none"],
         ["keys", "list", "--user", "nobody"],
         ["keys", "create", "--user", " "],
+        ["keys", "create", "--user", "n" * 201],
     ):
         failed = command(server, *arguments)
         assert failed.returncode != 0

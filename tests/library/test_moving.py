@@ -184,6 +184,27 @@ def test_people_of_one_name_stay_apart(library: Library, tmp_path: Path) -> None
     assert owners(library)["video 6"] not in ("John (1)", "j@example.com"), "that is Ann by now"
 
 
+def test_names_that_are_too_long_are_cut_and_stay_apart(library: Library, tmp_path: Path) -> None:
+    """As long as the API takes them, and the same each time: what comes later finds its owner."""
+    path, longs = tmp_path / "scenes.db", ("n" * 300, "n" * 299 + "m")
+    insert = "INSERT INTO generated_videos(id, video_data, user_id) VALUES (?, ?, ?)"
+    with old_database(path) as db:
+        for number, name in enumerate(longs):
+            db.execute(insert, (number, bytes([number]), name))
+    told = good("import-scenes-db", path, "--dry-run", "--data-dir", library.folder)
+    done = good("import-scenes-db", path, "--data-dir", library.folder)
+    names = [one["name"] for one in done["owners"]]
+    assert [one["name"] for one in told["owners"]] == names
+    assert [len(name) for name in names] == [200, 200]
+    assert names[0] != names[1]
+    assert sum("too long for a user here (300 characters)" in one for one in done["notes"]) == 2
+    with old_database(path, "") as db:
+        db.execute(insert, (2, b"2", longs[0]))
+    good("import-scenes-db", path, "--data-dir", library.folder)
+    whose = owners(library)
+    assert [whose[f"video {number}"] for number in range(3)] == [*names, names[0]]
+
+
 def test_a_key_that_is_revoked_anywhere_is_revoked(library: Library, tmp_path: Path) -> None:
     """And one that is listed for several is the first one's, however often it comes."""
     path = tmp_path / "scenes.db"

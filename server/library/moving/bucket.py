@@ -61,7 +61,7 @@ class _Run:
 
     async def run(self, volume: Volume, owner: str | None) -> None:
         outcome, database = self._outcome, self._place.database
-        owners = Owners(dry=outcome.dry_run)
+        owners = Owners(notes=outcome.notes, dry=outcome.dry_run)
         await database.read(owners.set_default, owner, None)
         self._places = Places(owners, outcome)
         there = await self._objects.list()

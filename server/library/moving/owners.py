@@ -1,5 +1,6 @@
 """Whose what is imported becomes: users of a former installation and users here."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -100,10 +101,10 @@ class Owners:
             return owner
         if old is None:
             raise NotFound("The user whose it was to become was deleted meanwhile.")
-        name = self._names.get(old, old)
+        name = self._short(self._names.get(old, old))
         row = users.find(conn, name)
         if row is not None and (other := self._other(old, row.id)) is not None:
-            own = f"{name} ({old})"
+            own = _cut(f"{name} ({old})")
             self._notes.append(f"{name} here is user {other} there: user {old} becomes {own}.")
             name, row = own, users.find(conn, own)
         if row is not None:
@@ -115,9 +116,27 @@ class Owners:
         self._known[old] = owner
         return owner
 
+    def _short(self, name: str) -> str:
+        """A name that may be a user's here; one that is cut is noted."""
+        short = _cut(name)
+        if short != name:
+            self._notes.append(
+                f"A name there is too long for a user here ({len(name)} characters): {short} is "
+                "what is left of it."
+            )
+        return short
+
     def _other(self, old: str | None, user_id: str) -> str | None:
         """Who else there is this user here; nobody where ids there are names or ids of ours."""
         if not self._names or old is None:
             return None
         taken = (one.old for one in self._known.values() if one.id == user_id)
         return next((one for one in taken if one is not None and one != old), None)
+
+
+def _cut(name: str) -> str:
+    """A name that is no longer than a user's may be; always the same, and of no other one."""
+    if len(name) <= users.LONGEST_NAME:
+        return name
+    mark = f"… ({hashlib.sha256(name.encode()).hexdigest()[:10]})"
+    return name[: users.LONGEST_NAME - len(mark)] + mark
