@@ -10,8 +10,9 @@ from server.catalog.tables import alias, asset, in_trash
 
 # What an alias is a name of: a storage key, an asset's old id, the old id of a generated video.
 KEY, ASSET, VIDEO = "key", "asset", "video"
-# Never asked for: an object of a bucket, as it was when it was copied.
-OBJECT = "object"
+# Never asked for: an object of a bucket, as it was when it was copied; a row that came without an
+# old id, as it had none or another had it.
+OBJECT, ROW = "object", "row"
 # The source of keys that were ours once.
 MOVED = "moved"
 

@@ -104,9 +104,88 @@ def test_what_is_skipped_is_named_with_the_reason(library: Library, old: Path) -
     result = reelbase("import-scenes-db", old, "--data-dir", library.folder)
     assert result.exit_code == 1
     assert "assets words: blob_data holds no bytes but text" in result.stdout
-    assert "it has no id" in result.stdout
+    assert "assets row 4 has no id: it comes without an old id" in result.stderr
     assert "api_keys row 3: its key_hash is not a SHA-256" in result.stdout
     assert "sk_in_the_clear" not in result.output
+
+
+def test_rows_whose_id_is_anothers_or_none_come_under_their_names(
+    library: Library, tmp_path: Path
+) -> None:
+    """No bytes stay behind. The first row has the id, and the keys that others have, too."""
+    path = tmp_path / "scenes.db"
+    tables = "CREATE TABLE generated_videos(id INTEGER, video_data BLOB, filename TEXT)"
+    with old_database(path, tables) as db:
+        db.executemany(
+            "INSERT INTO generated_videos VALUES (?, ?, ?)",
+            [
+                (5, b"five", None),
+                (7, b"first", "a.mp4"),
+                (7, b"other", "b.mp4"),
+                (7, b"other", None),
+                (7, b"third", "a.mp4"),
+                (None, b"nobody's", "c.mp4"),
+                (None, b"nobody's", None),
+            ],
+        )
+    told = good("import-scenes-db", path, "--dry-run", "--data-dir", library.folder)
+    done = good("import-scenes-db", path, "--data-dir", library.folder)
+    assert (told["videos"], told["notes"]) == (done["videos"], done["notes"])
+    assert (done["videos"]["imported"], done["skipped"]) == (7, [])
+    assert len(done["notes"]) == 5
+    assert "generated_videos row 3 has the id of another (7)" in done["notes"][0]
+    assert "generated_videos row 7 has no id" in done["notes"][4]
+    meant = """
+        SELECT alias.kind || ' ' || alias.name, asset.sha256 FROM alias
+        JOIN asset ON asset.id = asset_id WHERE alias.kind <> 'row'
+    """
+    assert dict(rows(library, meant)) == {
+        "video 5": sha256("five"),
+        "video 7": sha256("first"),
+        "key a.mp4": sha256("first"),
+        "key b.mp4": sha256("other"),
+        "key c.mp4": sha256("nobody's"),
+    }
+    come = "SELECT sha256 FROM asset WHERE role = 'clip' ORDER BY id"
+    had = rows(library, come)
+    wanted = ("five", "first", "other", "other", "third", "nobody's", "nobody's")
+    assert sorted(had) == sorted((sha256(one),) for one in wanted)
+    # Rows are numbered anew, and another one is the first.
+    with old_database(path, "DELETE FROM generated_videos WHERE rowid IN (1, 2); VACUUM"):
+        pass
+    again = good("import-scenes-db", path, "--data-dir", library.folder)
+    assert (again["videos"]["imported"], again["videos"]["present"]) == (0, 5)
+    assert again["notes"] == []
+    assert rows(library, come) == had
+
+
+def test_of_rows_that_are_alike_each_comes_after_a_part_of_them_has(
+    library: Library, tmp_path: Path
+) -> None:
+    """An import that was cut off between them goes on."""
+    path = tmp_path / "scenes.db"
+    row = "INSERT INTO generated_videos VALUES (7, x'0102')"
+    with old_database(path, "CREATE TABLE generated_videos(id, video_data)") as db:
+        for present in range(3):
+            db.execute(row)
+            done = good("import-scenes-db", path, "--data-dir", library.folder)
+            assert (done["videos"]["imported"], done["videos"]["present"]) == (1, present)
+
+
+def test_rows_that_only_their_id_tells_apart_are_skipped_without_one(
+    library: Library, tmp_path: Path
+) -> None:
+    """There is no way to the bytes of the second one."""
+    path = tmp_path / "scenes.db"
+    tables = "CREATE TABLE assets(id, n INTEGER PRIMARY KEY, blob_data BLOB) WITHOUT ROWID"
+    with old_database(path, tables) as db:
+        for number, old in enumerate(("a", "a", None)):
+            db.execute("INSERT INTO assets VALUES (?, ?, ?)", (old, number, bytes([number])))
+    result = reelbase("import-scenes-db", path, "--data-dir", library.folder)
+    assert result.exit_code == 1
+    assert "skipped: assets a: an earlier row has the same id" in result.stdout
+    assert "it has no id" in result.stdout
+    assert owners(library) == {"asset a": "admin"}
 
 
 def test_a_dry_run_tells_the_same_and_writes_nothing(library: Library, old: Path) -> None:

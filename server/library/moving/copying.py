@@ -131,16 +131,17 @@ def _read_again(path: Path, blob_id: int, sealed: Sealed) -> None:
             raise Damaged(f"what was written cannot be read again: {error}") from None
 
 
-def here(conn: Connection, kind: str, name: str, size: int) -> set[str]:
-    """The SHA-256s of what imports have brought, trash included, that had this name and size.
+def here(conn: Connection, kind: str, name: str, size: int) -> list[str]:
+    """The SHA-256 of each asset that imports have brought, trash included, of this name and size.
 
     Two installations may both have had a video 7: the bytes tell them apart.
     """
-    return {
-        row.sha256
+    found = {
+        row.id: row.sha256
         for row in aliases.meanings(conn, kind, name)
         if row.source != aliases.MOVED and row.size == size
     }
+    return list(found.values())
 
 
 def means_another(conn: Connection, user_id: str, kind: str, name: str) -> bool:

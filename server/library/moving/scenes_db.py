@@ -8,7 +8,6 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -20,31 +19,16 @@ from server.errors import Invalid
 from server.library import intake
 from server.library.moving import columns, copying, old_keys
 from server.library.moving.copying import Damaged, Outcome, Place, Report, Tally
+from server.library.moving.old_rows import KINDS, Kind, Row
 from server.library.moving.owners import Owners
-from server.library.moving.source import Changed, Entry, Source, Table, Unreadable, in_thread
+from server.library.moving.source import Changed, Source, Table, Unreadable, in_thread
 
-VIDEOS, ASSETS, KEYS, USERS = "generated_videos", "assets", "api_keys", "users"
+KEYS, USERS = "api_keys", "users"
 # What these jobs have for a provider and, where none is known, for a model.
 IMPORTED = "imported"
 # How often a row is read while its file is written to.
 TRIES = 3
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """A table with bytes in it."""
-
-    table: str
-    column: str
-    alias: str
-    noun: str
-
-
-_KINDS = (
-    _Kind(VIDEOS, "video_data", aliases.VIDEO, "video"),
-    _Kind(ASSETS, "blob_data", aliases.ASSET, "asset"),
-)
 
 
 async def run(
@@ -86,28 +70,29 @@ class _Run:
 
     async def run(self, volume: Volume) -> None:
         tables = await asyncio.to_thread(self._source.tables)
-        if not {VIDEOS, ASSETS, KEYS} & tables.keys():
+        known = [*(kind.table for kind in KINDS), KEYS]
+        if not tables.keys() & set(known):
             raise Invalid(
-                f"{self._source.path} has none of the tables {VIDEOS}, {ASSETS} and {KEYS}: "
-                "it is not of the kind that can be imported."
+                f"{self._source.path} has none of the tables {', '.join(known)}: it is not of the "
+                "kind that can be imported."
             )
         wanted = []
-        for kind in _KINDS:
-            entries = await asyncio.to_thread(self._entries, tables, kind)
-            wanted += await self._missing(tables, kind, entries)
-        self._outcome.needed = sum(entry.size or 0 for _, entry in wanted)
+        for kind in KINDS:
+            rows = await asyncio.to_thread(self._rows, tables, kind)
+            wanted += await self._missing(tables, rows)
+        self._outcome.needed = sum(row.size for row in wanted)
         self._total = self._done + self._outcome.needed
         self._outcome.fits = volume.has_room(self._outcome.needed)
         if not self._outcome.dry_run:
             volume.check(self._outcome.needed)
         self._owners = await self._keys(tables)
-        for kind, entry in wanted:
-            await self._row(tables[kind.table], kind, entry)
-            self._done += entry.size or 0
+        for row in wanted:
+            await self._row(tables[row.kind.table], row)
+            self._done += row.size
             self._report(self._done, self._total)
         self._outcome.owners = list(self._owners.all)
 
-    def _entries(self, tables: dict[str, Table], kind: _Kind) -> list[Entry]:
+    def _rows(self, tables: dict[str, Table], kind: Kind) -> list[Row]:
         """The rows with bytes in them; the others are noted."""
         table = tables.get(kind.table)
         if table is None:
@@ -125,51 +110,58 @@ class _Run:
                 self._outcome.skip(what, "there are no bytes in it", damaged=False)
             elif entry.size is None:
                 self._outcome.skip(what, f"{kind.column} holds no bytes but {entry.kind}")
+            elif name is not None and name not in seen:
+                seen.add(name)
+                good.append(Row(kind, entry, meant=True))
+            elif table.finder == "rowid":
+                good.append(Row(kind, entry, meant=False))
             elif name is None:
                 self._outcome.skip(f"{kind.table} row {entry.row}", "it has no id")
-            elif name in seen:
-                self._outcome.skip(what, "an earlier row has the same id")
             else:
-                seen.add(name)
-                good.append(entry)
+                self._outcome.skip(what, "an earlier row has the same id")
         return good
 
-    async def _missing(
-        self, tables: dict[str, Table], kind: _Kind, entries: list[Entry]
-    ) -> list[tuple[_Kind, Entry]]:
+    async def _missing(self, tables: dict[str, Table], rows: list[Row]) -> list[Row]:
         """The rows that are not here. Those that seem to be are read, to compare their bytes."""
+        sizes = {row.known_as: row.size for row in rows}
 
-        def look(conn: Connection) -> list[set[str]]:
-            names = [(columns.text(one.id) or "", one.size or 0) for one in entries]
-            return [copying.here(conn, kind.alias, *one) for one in names]
+        def look(conn: Connection) -> dict[tuple[tuple[str, str], ...], list[str]]:
+            return {
+                names: [sha256 for name in names for sha256 in copying.here(conn, *name, size)]
+                for names, size in sizes.items()
+            }
 
-        found = list(zip(entries, await self._place.database.read(look), strict=True))
-        self._total += sum(one.size or 0 for one, had in found if had)
+        there = await self._place.database.read(look)
+        self._total += sum(row.size for row in rows if there[row.known_as])
         missing = []
-        for entry, had in found:
+        for row in rows:
+            had = there[row.known_as]
             if had:
                 try:
-                    digest = await self._again(self._sha256, tables[kind.table], kind, entry)
+                    digest = await self._again(self._sha256, tables[row.kind.table], row)
                 except Unreadable as error:
-                    what = f"{kind.table} {entry.id}"
-                    self._outcome.skip(what, f"it cannot be compared with what is here: {error}")
+                    why = f"it cannot be compared with what is here: {error}"
+                    self._outcome.skip(row.what, why)
                     continue
-                self._done += entry.size or 0
+                self._done += row.size
                 self._report(self._done, self._total)
                 if digest in had:
-                    self._tally(kind).present += 1
+                    # Rows may be all alike: as many are here as have come.
+                    had.remove(digest)
+                    self._tally(row.kind).present += 1
                     continue
-            missing.append((kind, entry))
+            missing.append(row)
         return missing
 
-    async def _sha256(self, table: Table, kind: _Kind, entry: Entry) -> str:
+    async def _sha256(self, table: Table, row: Row) -> str:
         digest = hashlib.sha256()
-        async with aclosing(in_thread(self._source.pieces(table, entry, kind.column))) as pieces:
+        stream = in_thread(self._source.pieces(table, row.entry, row.kind.column))
+        async with aclosing(stream) as pieces:
             async for piece in pieces:
                 await asyncio.to_thread(digest.update, piece)
         return digest.hexdigest()
 
-    def _tally(self, kind: _Kind) -> Tally:
+    def _tally(self, kind: Kind) -> Tally:
         return self._outcome.videos if kind.alias == aliases.VIDEO else self._outcome.assets
 
     async def _keys(self, tables: dict[str, Table]) -> Owners:
@@ -187,73 +179,63 @@ class _Run:
         await transact(old_keys.adopt, rows, owners, self._owner, self._outcome)
         return owners
 
-    async def _row(self, table: Table, kind: _Kind, entry: Entry) -> None:
+    async def _row(self, table: Table, row: Row) -> None:
         """Import a row, or note why not."""
         try:
-            await self._again(self._import, table, kind, entry)
+            await self._again(self._import, table, row)
         except (Damaged, Unreadable) as error:
-            self._outcome.skip(f"{kind.table} {entry.id}", str(error))
+            self._outcome.skip(row.what, str(error))
 
     async def _again(
-        self,
-        work: Callable[[Table, _Kind, Entry], Awaitable[_T]],
-        table: Table,
-        kind: _Kind,
-        entry: Entry,
+        self, work: Callable[[Table, Row], Awaitable[_T]], table: Table, row: Row
     ) -> _T:
         """Do it, and again when the file was written to meanwhile."""
         for _ in range(TRIES - 1):
             try:
-                return await work(table, kind, entry)
+                return await work(table, row)
             except Changed:
                 continue
-        return await work(table, kind, entry)
+        return await work(table, row)
 
-    async def _import(self, table: Table, kind: _Kind, entry: Entry) -> None:
-        row = await asyncio.to_thread(self._source.details, table, entry, columns.ROW)
-        facts = columns.facts(row, datetime.now(UTC))
+    async def _import(self, table: Table, row: Row) -> None:
+        said = await asyncio.to_thread(self._source.details, table, row.entry, columns.ROW)
+        facts = columns.facts(said, datetime.now(UTC))
         if self._outcome.dry_run:
-            replaces = await self._place.database.read(self._plan, kind, entry, facts)
+            replaces = await self._place.database.read(self._plan, row, facts)
         else:
-            pieces = in_thread(self._source.pieces(table, entry, kind.column))
-            size, done = entry.size or 0, self._done
+            pieces = in_thread(self._source.pieces(table, row.entry, row.kind.column))
+            done = self._done
 
             def report(come: int) -> None:
                 self._report(done + come, self._total)
 
-            async with self._place.copy(pieces, size, report) as incoming:
-                write = self._place.database.write
-                replaces = await write(self._keep, kind, entry, facts, incoming)
+            async with self._place.copy(pieces, row.size, report) as incoming:
+                replaces = await self._place.database.write(self._keep, row, facts, incoming)
         if replaces:
-            self._outcome.replaced.append(f"{kind.noun} {columns.text(entry.id)}")
-        tally = self._tally(kind)
+            self._outcome.replaced.append(f"{row.kind.noun} {row.old}")
+        if row.note is not None:
+            self._outcome.notes.append(row.note)
+        tally = self._tally(row.kind)
         tally.imported += 1
-        tally.bytes += entry.size or 0
+        tally.bytes += row.size
 
-    def _plan(self, conn: Connection, kind: _Kind, entry: Entry, facts: columns.Facts) -> bool:
+    def _plan(self, conn: Connection, row: Row, facts: columns.Facts) -> bool:
         """What `_keep` would say."""
         owner = self._owners.find(conn, facts.owner, datetime.now(UTC))
-        old = columns.text(entry.id) or ""
-        return owner.id is not None and copying.means_another(conn, owner.id, kind.alias, old)
+        return owner.id is not None and row.replaces(conn, owner.id)
 
     def _keep(
-        self,
-        conn: Connection,
-        kind: _Kind,
-        entry: Entry,
-        facts: columns.Facts,
-        incoming: intake.Incoming,
+        self, conn: Connection, row: Row, facts: columns.Facts, incoming: intake.Incoming
     ) -> bool:
         """Make rows of it, in one transaction; whether its id meant something else before."""
         now = datetime.now(UTC)
         created = facts.created_at or now
-        old = columns.text(entry.id) or ""
         owner = self._owners.find(conn, facts.owner, now)
         assert owner.id is not None
-        replaces = copying.means_another(conn, owner.id, kind.alias, old)
+        replaces = row.replaces(conn, owner.id)
         project = projects.default_project(conn, owner.id)
         job_id = None
-        if kind.alias == aliases.VIDEO:
+        if row.kind.alias == aliases.VIDEO:
             job_id = _completed_job(conn, owner.id, project, facts, created)
         asset_id = intake.take_in(
             conn,
@@ -262,7 +244,7 @@ class _Run:
             project_id=project,
             scene_id=None,
             role="clip" if job_id else "upload",
-            filename=facts.filename or _last(facts.keys) or f"{kind.noun}-{old}",
+            filename=row.filename(facts),
             now=created,
             job_id=job_id,
             prompt=facts.prompt,
@@ -273,7 +255,7 @@ class _Run:
             jobs.change(conn, job_id, status="completed", started_at=created, ended_at=created)
         if self._public:
             assets.change(conn, asset_id, visibility="public")
-        for alias, name in ((kind.alias, old), *((aliases.KEY, key) for key in facts.keys)):
+        for alias, name in row.names(conn, owner.id, facts.keys):
             copying.name(
                 conn, kind=alias, source=self._label, name=name, asset_id=asset_id, now=now
             )
@@ -295,7 +277,3 @@ def _completed_job(
         clips=[jobs.NewClip(prompt=facts.prompt or "", duration=facts.duration)],
         now=created,
     )
-
-
-def _last(keys: tuple[str, ...]) -> str | None:
-    return keys[0].rpartition("/")[2] if keys else None
