@@ -159,6 +159,20 @@ def test_rows_whose_id_is_anothers_or_none_come_under_their_names(
     assert rows(library, come) == had
 
 
+def test_ids_that_no_url_can_have_are_noted(library: Library, tmp_path: Path) -> None:
+    """With a slash in them. Their bytes come, and answer to their keys."""
+    path = tmp_path / "scenes.db"
+    with old_database(path) as db:
+        for old in ("a/b?c", "d/e", "f?g"):
+            db.execute("INSERT INTO assets(id, blob_data) VALUES (?, x'01')", (old,))
+    command = ("import-scenes-db", path, "--data-dir", library.folder)
+    told, done = good(*command, "--dry-run"), good(*command)
+    assert told["notes"] == done["notes"]
+    assert "cannot be asked for by URL: 2 (assets a/b?c, …)" in done["notes"][0]
+    assert done["assets"]["imported"] == 3
+    assert good(*command)["notes"] == []
+
+
 def test_of_rows_that_are_alike_each_comes_after_a_part_of_them_has(
     library: Library, tmp_path: Path
 ) -> None:

@@ -86,11 +86,22 @@ class _Run:
         if not self._outcome.dry_run:
             volume.check(self._outcome.needed)
         self._owners = await self._keys(tables)
+        self._note_slashes(wanted)
         for row in wanted:
             await self._row(tables[row.kind.table], row)
             self._done += row.size
             self._report(self._done, self._total)
         self._outcome.owners = list(self._owners.all)
+
+    def _note_slashes(self, wanted: list[Row]) -> None:
+        slashed = [row.what for row in wanted if row.meant and "/" in row.old]
+        if slashed:
+            # A path is taken apart at them, encoded or not, before anybody looks for an id in it.
+            self._outcome.notes.append(
+                f"Old ids with a slash in them cannot be asked for by URL: {len(slashed)} "
+                f"({slashed[0]}{', …' if slashed[1:] else ''}). What they mean is in the library, "
+                "and answers to its storage key."
+            )
 
     def _rows(self, tables: dict[str, Table], kind: Kind) -> list[Row]:
         """The rows with bytes in them; the others are noted."""
