@@ -204,6 +204,12 @@ def test_what_does_not_play_says_why_and_what_helps(
         change(server, lost, storage_state="pending")
         page.reload()
         expect(stage.get_by_role("status")).to_contain_text("on its way here")
+        error = '{"type": "lost", "message": "Gone.", "at": "2020-01-01T00:00:00+00:00"}'
+        change(server, lost, storage_state="expired", role="upload", storage_error=error)
+        page.reload()
+        expect(words).to_contain_text("missing from the backup")
+        expect(stage.get_by_role("button", name="Save now")).to_have_count(0)
+        change(server, lost, storage_error=None)
 
         show(page, hevc)
         expect(words).to_contain_text("This browser cannot play this video (hevc)")

@@ -29,6 +29,11 @@ export function troubleOf(asset) {
     case "unsaved":
       return { words: `It is generated, but not stored here, and no copy plays now. ${why}Saving asks the provider once more; nothing is generated again.`, fixes: ["save", ...job] };
     case "expired":
+      if (asset.storage_error?.type === "lost") {
+        const made = asset.role === "clip";
+        const words = made ? "Saving asks the provider for a clip once more." : "It has to be brought here again.";
+        return { words: `Its bytes were missing from the backup that this library was restored from. ${words}`, fixes: [...(made ? ["save"] : []), ...again, ...job] };
+      }
       return { words: "The provider's copy was gone before it could be stored. Saving asks for it once more; if it is gone for good, it has to be generated again.", fixes: ["save", ...again, ...job] };
     case "failed":
       return { words: `The download failed. ${why}`, fixes: asset.job_id ? ["retry", "job"] : [] };
