@@ -102,6 +102,65 @@ def test_the_keyboard_steers(server: Server, browser: Browser, clip: dict[str, A
         expect(page.get_by_label("File name")).to_have_value("mk")
 
 
+def test_the_next_one_leaves_the_focus_where_it_is(
+    server: Server, browser: Browser, client: httpx.Client
+) -> None:
+    """On the same control of the next; on the heading where there is none; also at the end."""
+    picture = upload(client, samples.jpeg(), "still.jpg")
+    first, last = [upload(client, samples.video(frames=5), f"{n}-cut.mp4") for n in ("a", "b")]
+    paths = [f"/api/v3/assets/{one['id']}" for one in (first, last)]
+    until(lambda: all(client.get(one).json()["poster_id"] for one in paths))
+    with opened(browser, server.url) as page:
+        page.goto(f"/#/asset/{last['id']}")
+        sign_in(page, KEY, "b-cut.mp4")
+        heading = page.locator("#viewer-title")
+        player = page.get_by_role("group", name="Player")
+        following = page.get_by_role("button", name="Next", exact=True)
+        expect(following).to_be_enabled()
+        for control in (
+            player.get_by_role("button", name="Mute"),
+            player.get_by_role("slider", name="Position"),
+            player.get_by_role("button", name="Picture in picture"),
+            page.get_by_role("button", name="Copy the SHA-256"),
+        ):
+            control.focus()
+            page.keyboard.press("Shift+N")
+            expect(heading).to_have_text("a-cut.mp4")
+            expect(control).to_be_focused()
+            page.keyboard.press("Shift+P")
+            expect(heading).to_have_text("b-cut.mp4")
+            expect(control).to_be_focused()
+        expect(page.locator(".hash")).to_have_text(last["sha256"])
+        page.keyboard.press("Shift+N")
+        expect(page.locator(".hash")).to_have_text(first["sha256"])
+        player.get_by_role("button", name="Loop").focus()
+        page.keyboard.press("Shift+N")
+        expect(heading).to_have_text(picture["filename"])
+        expect(heading).to_be_focused()
+        following.focus()
+        while following.is_enabled():
+            page.keyboard.press("Enter")
+        expect(heading).to_be_focused()
+
+
+def test_a_video_in_a_window_of_its_own_is_marked(
+    server: Server, browser: Browser, clip: dict[str, Any]
+) -> None:
+    """Whoever cannot see the window hears from the button whether there is one."""
+    with opened(browser, server.url) as page:
+        sign_in(page, KEY)
+        show(page, clip)
+        page.locator("#viewer video").evaluate(
+            "v => v.readyState >= 1 || new Promise((r) => v.onloadedmetadata = r)"
+        )
+        button = page.get_by_role("button", name="Picture in picture")
+        expect(button).to_have_attribute("aria-pressed", "false")
+        button.click()
+        expect(button).to_have_attribute("aria-pressed", "true")
+        button.click()
+        expect(button).to_have_attribute("aria-pressed", "false")
+
+
 def test_opened_by_its_address_it_has_neighbours(
     server: Server, browser: Browser, client: httpx.Client
 ) -> None:

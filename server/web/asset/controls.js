@@ -23,16 +23,16 @@ export class Controls {
     Object.assign(this, { media, stage, fps: asset.fps || 24, length: asset.duration ?? 0 });
     const video = asset.kind === "video";
     const button = (name, label, key, onclick) =>
-      h("button.control", { type: "button", "aria-label": label, title: key ? `${label} (${key})` : label, onclick }, icon(name));
+      h("button.control", { type: "button", "data-control": name, "aria-label": label, title: key ? `${label} (${key})` : label, onclick }, icon(name));
     this.play = button("play", "Play", "K", () => this.toggle());
-    this.seek = h("input.seek", { type: "range", min: 0, max: this.length || 1, step: "any", value: 0, "aria-label": "Position", oninput: () => this.to(Number(this.seek.value)) });
+    this.seek = h("input.seek", { type: "range", "data-control": "seek", min: 0, max: this.length || 1, step: "any", value: 0, "aria-label": "Position", oninput: () => this.to(Number(this.seek.value)) });
     this.time = h("span.time");
     this.sound = button("sound", "Mute", "M", () => this.mute());
-    this.volume = h("input.volume", { type: "range", min: 0, max: 1, step: 0.05, "aria-label": "Volume", oninput: () => this.loud(Number(this.volume.value)) });
-    this.speed = h("select.speed", { "aria-label": "Speed", title: "Speed (< and >)", onchange: () => this.pace(Number(this.speed.value)) },
+    this.volume = h("input.volume", { type: "range", "data-control": "volume", min: 0, max: 1, step: 0.05, "aria-label": "Volume", oninput: () => this.loud(Number(this.volume.value)) });
+    this.speed = h("select.speed", { "data-control": "speed", "aria-label": "Speed", title: "Speed (< and >)", onchange: () => this.pace(Number(this.speed.value)) },
       ...SPEEDS.map((value) => h("option", { value, selected: value === 1 }, `${value}×`)));
     this.again = button("loop", "Loop", "R", () => this.loop());
-    const float = video && document.pictureInPictureEnabled && button("pip", "Picture in picture", "P", () => this.float());
+    this.apart = video && document.pictureInPictureEnabled && button("pip", "Picture in picture", "P", () => this.float());
     const full = video && button("full", "Full screen", "F", () => this.fill());
     this.element = h("div.controls", { role: "group", "aria-label": "Player" },
       this.seek,
@@ -40,7 +40,7 @@ export class Controls {
         this.play,
         video && button("back-frame", "One frame back", ",", () => this.step(-1)),
         video && button("on-frame", "One frame on", ".", () => this.step(1)),
-        this.time, h("span.space"), this.sound, this.volume, this.speed, this.again, float, full));
+        this.time, h("span.space"), this.sound, this.volume, this.speed, this.again, this.apart, full));
     this.#listen(video);
     media.volume = memory.get("volume", 1);
     media.muted = memory.get("muted", false);
@@ -124,7 +124,7 @@ export class Controls {
   #listen(video) {
     const { signal } = this.#end;
     const show = () => this.#show();
-    for (const name of ["play", "pause", "ended", "seeked", "timeupdate", "durationchange", "volumechange", "ratechange", "progress", "waiting", "playing"]) {
+    for (const name of ["play", "pause", "ended", "seeked", "timeupdate", "durationchange", "volumechange", "ratechange", "progress", "waiting", "playing", "enterpictureinpicture", "leavepictureinpicture"]) {
       this.media.addEventListener(name, show, { signal });
     }
     this.media.addEventListener("play", () => this.#follow(), { signal });
@@ -163,6 +163,7 @@ export class Controls {
     label(this.play, going ? "Pause" : "Play", going ? "pause" : "play", "K");
     label(this.sound, media.muted ? "Unmute" : "Mute", media.muted || !media.volume ? "mute" : "sound", "M");
     this.again.setAttribute("aria-pressed", String(media.loop));
+    if (this.apart) this.apart.setAttribute("aria-pressed", String(document.pictureInPictureElement === media));
     this.volume.value = String(media.muted ? 0 : media.volume);
     this.volume.style.setProperty("--at", `${100 * Number(this.volume.value)}%`);
     this.speed.value = String(media.playbackRate);

@@ -8,7 +8,7 @@
  */
 
 import { downloadOf, local } from "../api.js";
-import { h, icon } from "../dom.js";
+import { $, h, icon } from "../dom.js";
 import { title } from "../format.js";
 import { saving } from "../saving.js";
 import { Controls } from "./controls.js";
@@ -83,14 +83,23 @@ export class Stage {
   }
 
   #present(asset) {
-    this.clear();
     this.#asset = asset;
     this.#shown = this.#key(asset);
     this.element.style.setProperty("--ratio", asset.width && asset.height ? `${asset.width} / ${asset.height}` : "16 / 9");
     const trouble = troubleOf(asset);
     if (trouble) this.#tell(trouble);
-    else if (asset.kind === "image") this.element.append(this.#picture(asset));
-    else this.#play(asset);
+    else if (asset.kind === "image") this.#fill(() => this.element.append(this.#picture(asset)));
+    else this.#fill(() => this.#play(asset));
+  }
+
+  /** Something else on it. Whoever had a control has the same one after it, or else the heading. */
+  #fill(make) {
+    const held = this.element.contains(document.activeElement) ? document.activeElement : null;
+    this.clear();
+    make();
+    if (!held) return;
+    const same = this.element.querySelector(`[data-control="${held.dataset.control}"]`);
+    (same ?? $("viewer-title")).focus({ preventScroll: true });
   }
 
   #picture(asset) {
@@ -134,7 +143,6 @@ export class Stage {
   }
 
   #tell({ words, fixes, calm = false }) {
-    this.clear();
     const asset = this.#asset;
     const buttons = fixes.map((name, index) => {
       const [sign, label] = FIXES[name];
@@ -144,10 +152,10 @@ export class Stage {
       const act = () => (name === "reload" ? this.show(this.#asset) : this.fix(name, this.#asset));
       return h(`button.${look}`, { type: "button", onclick: act, "aria-disabled": busy && "true" }, icon(sign), busy ? "Saving…" : label);
     });
-    this.element.append(
+    this.#fill(() => this.element.append(
       h("div.nothing", { role: calm ? "status" : "alert" },
         icon(calm ? (asset.kind === "other" ? "file" : "clock") : "warning"),
         h("p", {}, words),
-        buttons.length > 0 && h("div.fixes", {}, ...buttons)));
+        buttons.length > 0 && h("div.fixes", {}, ...buttons))));
   }
 }

@@ -97,8 +97,10 @@ export async function mount(root, { params, signal, become }) {
     stage.media?.setAttribute("aria-label", words);
     const index = list.indexOf(asset.id);
     setText(place, index < 0 ? "" : `${(index + 1).toLocaleString()} of ${list.matching.toLocaleString()}`);
+    const way = [previous, next].includes(document.activeElement) && document.activeElement;
     previous.disabled = index <= 0;
     next.disabled = index < 0 || index >= list.assets.length - 1;
+    if (way && way.disabled) name.focus({ preventScroll: true });
     // What has the focus is not made anew under it.
     const state = [asset.id, asset.storage_state, asset.filename, asset.processing_state, saving.isSaving(asset.id)].join(" ");
     if (acts.dataset.state !== state) {
@@ -109,12 +111,19 @@ export async function mount(root, { params, signal, become }) {
     }
     const choices = [asset.id, asset.visibility, asset.expires_at, asset.storage_state].join(" ");
     if (sharing.dataset.state !== choices) {
-      const held = sharing.contains(document.activeElement) && document.activeElement.id;
+      const held = sharing.contains(document.activeElement) ? document.activeElement : null;
       sharing.dataset.state = choices;
       sharing.replaceChildren(...settings(asset, set));
-      if (held) document.getElementById(held)?.focus();
+      if (held) (document.getElementById(held.id) ?? name).focus();
     }
-    if (!known.contains(document.activeElement)) known.replaceChildren(...facts(asset, job));
+    // What somebody is at in there stays, as long as it tells of this one.
+    const at = known.contains(document.activeElement) && document.activeElement;
+    const of = [asset.id, job?.id].join(" ");
+    if (at && known.dataset.of === of) return;
+    known.dataset.of = of;
+    known.replaceChildren(...facts(asset, job));
+    const same = at && [...known.querySelectorAll(at.localName)].find((one) => one.ariaLabel === at.ariaLabel);
+    if (at) (same ?? name).focus({ preventScroll: true });
   }
 
   async function loadJob() {
