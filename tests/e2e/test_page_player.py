@@ -312,6 +312,7 @@ def test_settings_and_details(server: Server, browser: Browser, client: httpx.Cl
         expect(page.locator("#stage").get_by_role("img", name="poster.jpg")).to_be_visible()
         page.get_by_role("switch", name="Public").check()
         expect(page.get_by_text("Anyone who has the address")).to_be_visible()
+        expect(page.locator("#facts")).to_contain_text("Stored, public")
         assert client.get(path).json()["visibility"] == "public"
         page.get_by_role("button", name="Copy the address").click()
         address = page.evaluate("navigator.clipboard.readText()")

@@ -19,9 +19,12 @@ export function facts(asset, job) {
   const cost = asset.role === "clip" ? clip?.cost : job?.cost;
   const project = projects.value?.find((one) => one.id === asset.project_id)?.name;
   const model = job?.model && [job.model, job.provider && providerWord(job.provider)].filter(Boolean).join(", ");
+  // Where its bytes are is one thing, who may see them another.
+  const state = stateBadge({ ...asset, visibility: "private" }) ?? "Stored";
   const rows = [
-    ["State", stateBadge(asset) ?? "Stored"],
+    ["State", asset.visibility === "public" ? `${state}, public` : state],
     ["Trouble", asset.storage_error?.message],
+    ["Prompt", asset.prompt, "prompt"],
     ["File", title(asset) === asset.filename ? null : asset.filename],
     ["Kind", `${kindWord(asset)}, ${roleWord(asset).toLowerCase()}`],
     ["Model", model],
@@ -38,15 +41,15 @@ export function facts(asset, job) {
     ["Job", asset.job_id && h("a", { href: `#/jobs/${asset.job_id}` }, asset.job_id)],
     ["From", asset.role === "download" ? asset.source_url : null],
     ["Reference", asset.reference],
-    ["Storage key", asset.storage_key, true],
-    ["SHA-256", asset.sha256, true],
+    ["Storage key", asset.storage_key, "key"],
+    ["SHA-256", asset.sha256, "hash"],
   ];
   return rows
     .filter(([, value]) => value != null && value !== "")
     .flatMap(([name, value, copied]) => [
       h("dt", {}, name),
       copied
-        ? h("dd.copied", {}, h(name === "SHA-256" ? "span.hash" : "span.key", {}, value), copyButton(name, value))
+        ? h("dd.copied", {}, h(`span.${copied}`, {}, value), copyButton(name, value))
         : h("dd", {}, value instanceof Node ? value : String(value)),
     ]);
 }

@@ -90,6 +90,8 @@ export async function mount(root, { params, signal, become }) {
     if (signal.aborted) return;
     const words = title(asset);
     setText(name, words);
+    // A long prompt is cut after some lines: the details have all of it.
+    name.title = words;
     retitle({ view: words });
     prompt.hidden = !asset.prompt || asset.prompt === words;
     setText(prompt, asset.prompt ?? "");
