@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from tests.e2e.browser import PHONE, opened, overflow, sign_in
 from tests.e2e.test_page_library import database
@@ -335,6 +335,60 @@ def test_settings_and_details(server: Server, browser: Browser, client: httpx.Cl
         expect(page.get_by_text("SHA-256 copied.")).to_be_visible()
         assert page.evaluate("navigator.clipboard.readText()") == made["sha256"]
         page.set_viewport_size(PHONE)
+        assert overflow(page) == []
+
+
+def test_a_long_prompt_leaves_room_for_the_rest(
+    server: Server, browser: Browser, client: httpx.Client
+) -> None:
+    """Three lines of it are the heading; the details have all of it, to be copied."""
+    prompt = ", ".join(["A fox runs through tall grass at dawn"] * 12)
+    made = upload(client, samples.jpeg(), "A fox runs through tall grass at dawn.jpg")
+    change(server, made, prompt=prompt)
+    with opened(browser, server.url, permissions=["clipboard-read", "clipboard-write"]) as page:
+        sign_in(page, KEY)
+        show(page, made)
+        heading = page.get_by_role("heading", level=1, name=prompt)
+        expect(heading).to_have_attribute("title", prompt)
+        lines = heading.evaluate("h => h.clientHeight / parseFloat(getComputedStyle(h).lineHeight)")
+        assert lines == pytest.approx(3, abs=0.1)
+        expect(page.locator("#facts .prompt")).to_have_text(prompt)
+        page.get_by_role("button", name="Copy the prompt").click()
+        expect(page.get_by_text("Prompt copied.")).to_be_visible()
+        assert page.evaluate("navigator.clipboard.readText()") == prompt
+
+
+def test_the_stage_fits_a_phone_on_its_side(
+    server: Server, browser: Browser, clip: dict[str, Any]
+) -> None:
+    """Nothing but the stage and what steers it: all in sight, and a way back."""
+    side: ViewportSize = {"width": PHONE["height"], "height": PHONE["width"]}
+    with opened(browser, server.url, viewport=side) as page:
+        sign_in(page, KEY)
+        show(page, clip)
+        expect(page.get_by_role("navigation", name="Main")).to_be_hidden()
+        for part in (page.locator("#viewer video"), page.get_by_role("group", name="Player")):
+            expect(part).to_be_in_viewport(ratio=1)
+        assert overflow(page) == []
+        page.get_by_role("button", name="Close").click()
+        expect(page.get_by_role("navigation", name="Main")).to_be_visible()
+
+
+def test_what_is_to_be_touched_is_as_large_as_a_finger(
+    server: Server, browser: Browser, clip: dict[str, Any]
+) -> None:
+    """On a phone: what steers, what copies, and the links among the details."""
+    with opened(browser, server.url, viewport=PHONE) as page:
+        sign_in(page, KEY)
+        show(page, clip)
+        expect(page.locator("#facts a")).not_to_have_count(0)
+        for where, least in ((".control", 44), ("#facts button", 40), ("#facts a", 24)):
+            sizes = page.locator(where).evaluate_all(
+                "all => all.map((one) => one.getBoundingClientRect())"
+                ".map(({ width, height }) => Math.min(width, height))"
+            )
+            assert sizes, where
+            assert min(sizes) >= least - 0.01, (where, sizes)
         assert overflow(page) == []
 
 
