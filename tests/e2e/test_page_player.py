@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.e2e.browser import PHONE, opened, overflow, sign_in
+from tests.e2e.browser import DESKTOP, PHONE, opened, overflow, sign_in
 from tests.e2e.test_page_library import database
 from tests.http.conftest import upload
 from tests.media import samples
@@ -203,7 +203,8 @@ def test_a_link_plays_until_it_is_revoked(
             until(lambda: video.evaluate("v => v.currentTime > 0.2"), what=lambda: "it to play")
             assert stranger.cookies() == []
 
-            # The list is as it was when it was opened. Going back closes it with the view.
+            # The list follows. Going back closes it with the view.
+            expect(dialog.get_by_text(re.compile("^Fetched"))).to_be_visible()
             page.go_back()
             expect(page.get_by_role("heading", level=1, name="Library")).to_be_focused()
             expect(dialog).to_have_count(0)
@@ -216,13 +217,24 @@ def test_a_link_plays_until_it_is_revoked(
             expect(visits).to_contain_text("Mozilla")
             expect(visits).to_contain_text("127.0.0.1")
             expect(visits).to_contain_text(re.compile("20[06]"))
-            dialog.get_by_role("button", name="Revoke the link for the editor").click()
+            # Who comes meanwhile is seen, and what was open stays open, with the focus.
+            visits.focus()
+            assert elsewhere.request.get(url, headers={"User-Agent": "A late guest"}).ok
+            expect(visits).to_contain_text("A late guest")
+            expect(visits).to_be_focused()
+            # The visits take no room from the rest on a phone.
+            revoke = dialog.get_by_role("button", name="Revoke the link for the editor")
+            page.set_viewport_size(PHONE)
+            expect(revoke).to_be_in_viewport(ratio=1)
+            page.set_viewport_size(DESKTOP)
+            revoke.click()
             expect(dialog.get_by_role("status")).to_contain_text("works no more")
             assert elsewhere.request.get(url).status == 401
         finally:
             stranger.close()
         expect(dialog.get_by_text("No link works now.")).to_be_visible()
-        expect(dialog.get_by_role("button", name="Revoke the API's URLs")).to_be_visible()
+        rest = dialog.get_by_role("button", name="Revoke URLs given by the API")
+        expect(rest).to_have_accessible_description(re.compile("they get new ones"))
 
         # All at once: the page itself goes on by another.
         dialog.get_by_role("button", name="Copy link").click()
