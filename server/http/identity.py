@@ -30,10 +30,11 @@ class SignIn(Struct, forbid_unknown_fields=True):
     link: str | None = None
 
 
-class Session(Struct):
-    """Who is signed in, and until when (null: for as long as the key is good)."""
+class Session(Struct, kw_only=True):
+    """Who is signed in, by which key, and until when (null: for as long as the key is good)."""
 
     user_id: str
+    key_id: str
     name: str
     is_admin: bool
     scopes: list[str]
@@ -79,9 +80,14 @@ class WebhookSecret(Struct):
 
 async def _session(services: Services, principal: Principal) -> Session:
     row = await services.database.read(users.get, principal.user_id)
-    name = row.name if row is not None else principal.user_id
-    scopes = sorted(principal.scopes)
-    return Session(principal.user_id, name, principal.is_admin, scopes, principal.expires_at)
+    return Session(
+        user_id=principal.user_id,
+        key_id=principal.key_id,
+        name=row.name if row is not None else principal.user_id,
+        is_admin=principal.is_admin,
+        scopes=sorted(principal.scopes),
+        expires_at=principal.expires_at,
+    )
 
 
 @post("/session", status_code=201, responses=documented(401, 403), summary="Sign a browser in")

@@ -5,7 +5,7 @@ import { $ } from "./dom.js";
 import { setSession } from "./state.js";
 
 /**
- * @typedef {{user_id: string, name: string, is_admin: boolean, scopes: string[],
+ * @typedef {{user_id: string, key_id: string, name: string, is_admin: boolean, scopes: string[],
  *   expires_at: string | null}} Session
  */
 

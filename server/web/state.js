@@ -1,7 +1,8 @@
 /**
  * What several views need, asked for once and kept fresh.
  *
- *   session                 {user_id, name, is_admin, scopes}: who is signed in (set before any view)
+ *   session                 {user_id, key_id, name, is_admin, scopes}: who is signed in, by which
+ *                           key (set before any view)
  *   projects, models, service, scenes(projectId)   each a Store:
  *       value               what is known, undefined before the first answer
  *       ready()             → Promise of the value, asked for only once; throws a Problem

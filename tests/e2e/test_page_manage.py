@@ -292,6 +292,38 @@ def test_a_key_is_shown_once_and_revoked(
         expect(page.get_by_label("Secret", exact=True)).to_be_focused()
 
 
+def test_revoking_ones_own_key_says_what_it_means(
+    server: Server, browser: Browser, client: httpx.Client
+) -> None:
+    """The key of this browser is marked; the last one of an admin leads to the command line."""
+    made = client.post("/api/v3/keys", json={"name": "Laptop", "scopes": ["read", "write"]}).json()
+    with opened(browser, server.url, expected=("status of 401",)) as page:
+        page.goto("/#/manage/keys")
+        sign_in(page, made["key"], "API keys")
+        row = page.get_by_role("list", name="Keys", exact=True).get_by_role("listitem")
+        mine = row.filter(has_text="This browser")
+        expect(mine).to_have_count(1)
+        expect(mine).to_contain_text("Laptop")
+        dialog = page.get_by_role("dialog")
+        row.filter(has_text="bootstrap").get_by_role("button", name="Revoke").click()
+        expect(dialog).to_contain_text("cannot be undone")
+        expect(dialog).not_to_contain_text("signed out")
+        dialog.get_by_role("button", name="Keep").click()
+        mine.get_by_role("button", name="Revoke").click()
+        expect(dialog).to_contain_text("You are signed in with it here: you will be signed out.")
+        dialog.get_by_role("button", name="Revoke").click()
+        expect(page.get_by_text("Your session has ended")).to_be_visible()
+
+        # An admin sees how many keys are left by which there is one.
+        sign_in(page, KEY, "API keys")
+        page.reload()
+        expect(mine).to_contain_text("bootstrap")
+        mine.get_by_role("button", name="Revoke").click()
+        expect(dialog).to_contain_text("It is the last good key of an admin")
+        expect(dialog).to_contain_text("reelbase keys create")
+        dialog.get_by_role("button", name="Keep").click()
+
+
 def test_an_admin_manages_users(server: Server, browser: Browser, client: httpx.Client) -> None:
     """Makes one with a quota in human units, a key for it, limits it, deletes it, has it back."""
     with opened(browser, server.url) as page:

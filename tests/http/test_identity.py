@@ -46,6 +46,17 @@ def test_a_key_counts_as_header_and_as_bearer(server: Server) -> None:
         assert code(wrong) == (401, "invalid_key")
 
 
+def test_a_session_tells_its_key(server: Server, client: httpx.Client) -> None:
+    """Whoever revokes keys can see which one would end the own session."""
+    made = client.post("/api/v3/keys", json={"name": "mine"}).json()
+    with server.client(None) as browser:
+        signed_in = browser.post("/api/v3/session", json={"key": made["key"]})
+        assert signed_in.json()["key_id"] == made["id"]
+        assert browser.get("/api/v3/session").json()["key_id"] == made["id"]
+    with server.client(made["key"]) as script:
+        assert script.get("/api/v3/session").json()["key_id"] == made["id"]
+
+
 def test_a_key_revoked_on_the_command_line_stops_a_warm_server(server: Server) -> None:
     """At its next request, without a restart."""
     made = command(server, "keys", "create", "--user", "somebody", "--name", "cli", "--json")

@@ -2,7 +2,7 @@
 
 import { get, remove } from "../api.js";
 import { confirm } from "../dialog.js";
-import { h, icon, setText } from "../dom.js";
+import { arrange, h, icon, setText } from "../dom.js";
 import { ago, moment } from "../format.js";
 import { session } from "../state.js";
 import { makeKey } from "./newkey.js";
@@ -12,6 +12,7 @@ const SCOPES = { read: "Read", write: "Write", generate: "Generate", admin: "Adm
 
 export async function mount(root, { query, signal, keep }) {
   let owners = new Map();
+  let known = [];
   const good = h("ul.lines", { "aria-label": "Keys" });
   const bad = h("ul.lines", { "aria-label": "Keys that are not good any more" });
   const summary = h("summary");
@@ -30,6 +31,7 @@ export async function mount(root, { query, signal, keep }) {
     const [{ items }, users] = await Promise.all([get("/keys"), session.is_admin ? get("/users") : null]);
     if (signal.aborted) return;
     owners = new Map((users?.items ?? []).map((one) => [one.id, one]));
+    known = items;
     const sorted = items.sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
     const past_ = sorted.filter(isPast);
     showGood(sorted.filter((one) => !isPast(one)));
@@ -37,6 +39,10 @@ export async function mount(root, { query, signal, keep }) {
     past.hidden = !past_.length;
     setText(summary, `${count(past_.length, "key")} revoked or expired`);
   }
+
+  const isAdmins = (key) => !isPast(key) && key.scopes.includes("admin") && owners.get(key.user_id)?.is_admin;
+  /** The last by which there is an admin. */
+  const isLast = (key) => isAdmins(key) && known.filter(isAdmins).length === 1;
 
   async function create(userId) {
     if (await makeKey([...owners.values()], userId)) await act(load);
@@ -47,12 +53,19 @@ export async function mount(root, { query, signal, keep }) {
     const name = h("span.line-name");
     const hint = h("code.key-hint");
     const scopes = h("span.chips");
+    const ours = h("span.chip.strong", {}, "This browser");
+    const head = h("span.line-head");
     const meta = h("span.line-meta");
     const off = h("button.quiet", { type: "button", onclick: revoke }, "Revoke…");
     async function revoke() {
       const sure = await confirm({
         title: `Revoke ${key.name}?`,
-        words: `Whatever uses the key ${key.hint} is refused from then on, browsers that signed in with it too. This cannot be undone.`,
+        words: [
+          `Whatever uses the key ${key.hint} is refused from then on, browsers that signed in with it too.`,
+          isOurs(key) && "You are signed in with it here: you will be signed out.",
+          isLast(key) && "It is the last good key of an admin: the next one is made on the server, by reelbase keys create.",
+          "This cannot be undone.",
+        ].filter(Boolean).join(" "),
         yes: "Revoke",
       });
       if (sure && (await act(() => remove(`/keys/${key.id}`)))) await act(load);
@@ -65,11 +78,12 @@ export async function mount(root, { query, signal, keep }) {
       scopes.replaceChildren(...key.scopes.map((one) => h("span.chip", {}, SCOPES[one] ?? one)));
       const used = key.last_used_at ? `Last used ${ago(key.last_used_at)}` : "Never used";
       setText(meta, `${owner ? `Of ${owner}. ` : ""}${used}, ${ends(key)}`);
+      arrange(head, [name, hint, scopes, isOurs(key) && ours].filter(Boolean));
       off.hidden = isPast(key);
       off.setAttribute("aria-label", `Revoke ${key.name}`);
     }
     return {
-      element: h("li.line", {}, h("div.line-words", {}, h("span.line-head", {}, name, hint, scopes), meta), h("div.line-tools", {}, off)),
+      element: h("li.line", {}, h("div.line-words", {}, head, meta), h("div.line-tools", {}, off)),
       update,
     };
   }
@@ -82,6 +96,7 @@ export async function mount(root, { query, signal, keep }) {
   }
 }
 
+const isOurs = (key) => key.id === session.key_id;
 const isPast = (key) => Boolean(key.revoked_at) || Boolean(key.expires_at && new Date(key.expires_at) < new Date());
 
 function ends(key) {
