@@ -10,12 +10,11 @@
 import { $ } from "./dom.js";
 import { isActive, live } from "./live.js";
 import { missing, toast } from "./notice.js";
-import { route, start } from "./router.js";
+import { go, route, start } from "./router.js";
 import { begin, signOut, takeLink } from "./session.js";
 import { service } from "./state.js";
 
 route("/library", () => import("./library/view.js"), { nav: "library" });
-route("/library/trash", () => import("./manage/trash.js"), { nav: "library" });
 route("/asset/:id", () => import("./asset/view.js"), { nav: "library" });
 route("/generate", () => import("./generate/view.js"), { nav: "generate" });
 route("/jobs", () => import("./jobs/view.js"), { nav: "jobs" });
@@ -28,6 +27,8 @@ route("/manage/trash", () => import("./manage/trash.js"), { nav: "manage" });
 route("/manage/usage", () => import("./manage/usage.js"), { nav: "manage" });
 route("/manage/keys", () => import("./manage/keys.js"), { nav: "manage" });
 route("/manage/users", () => import("./manage/users.js"), { nav: "manage" });
+// Where it was before: such addresses are kept.
+route("/library/trash", async () => ({ mount: () => go("/manage/trash", { replace: true }) }), { nav: "manage" });
 
 // What is not needed to look at the library comes after it.
 const adding = () => import("./add/add.js");

@@ -116,7 +116,7 @@ def views(server: Server) -> dict[str, View]:
         "projects": View(f"{manage}/projects", ".project img"),
         "storyboard": View(board, ".scene"),
         "choosing": View(board, ".scene", pressing("Change what Arrival shows", ".choosing img")),
-        "trash": View("/library/trash", ".trashed"),
+        "trash": View(f"{manage}/trash", ".trashed"),
         "usage": View(f"{manage}/usage", ".measure"),
         "keys": View(f"{manage}/keys", ".line"),
         "new key": View(f"{manage}/keys", ".line", pressing("New key")),
@@ -164,7 +164,7 @@ def test_the_first_visit_hinders_nobody(server: Server, browser: Browser) -> Non
         sign_in(page, key)
         expect(page.get_by_text("No provider is set up")).to_be_visible()
         assert violations(page, LOOKS) == []
-        page.goto("/#/library/trash")
+        page.goto("/#/manage/trash")
         expect(page.get_by_text("The trash is empty")).to_be_visible()
         assert violations(page, LOOKS) == []
 

@@ -158,8 +158,14 @@ def test_the_trash_gives_back_and_lets_go(
         return client.get(f"/api/v3/assets/{asset['id']}").status_code == 200
 
     with opened(browser, server.url) as page:
+        sign_in(page, KEY)
+        page.get_by_role("link", name="Trash").click()
+        expect(page.get_by_role("heading", level=1, name="Trash")).to_be_focused()
+        # One place, by whichever way: the address of before leads there, too.
         page.goto("/#/library/trash")
-        sign_in(page, KEY, "Trash")
+        page.wait_for_url("**/#/manage/trash")
+        current = page.locator("nav [aria-current=page]")
+        expect(current).to_have_text(["Manage", "Trash"])
         tiles = page.get_by_role("list", name="Assets in the trash").get_by_role("listitem")
         expect(tiles).to_have_count(6)
         reel = tiles.filter(has_text="reel.mp4")

@@ -24,7 +24,7 @@ export async function fix(name, asset) {
     case "job":
       return go(`/jobs/${asset.job_id}`);
     case "trash":
-      return go("/library/trash");
+      return go("/manage/trash");
     default:
       return undefined;
   }

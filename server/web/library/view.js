@@ -14,7 +14,7 @@ export async function mount(root, { query, signal, keep }) {
   const title = heading("Library");
   const count = h("span.view-count", { "aria-hidden": "true" });
   const pick = h("button.secondary", { type: "button", "aria-pressed": "false", onclick: choose }, icon("check"), "Select");
-  const head = h("div.view-head", {}, h("div.view-name", {}, title, count), h("a.secondary.short", { href: "#/library/trash", "aria-label": "Trash" }, icon("trash"), h("span", {}, "Trash")), pick);
+  const head = h("div.view-head", {}, h("div.view-name", {}, title, count), h("a.secondary.short", { href: "#/manage/trash", "aria-label": "Trash" }, icon("trash"), h("span", {}, "Trash")), pick);
   const filters = filterForm(query, { onChange: apply, signal });
   const shown = h("p.filtered", { id: "filtered", role: "status" });
   const grid = new Grid((asset) => {
