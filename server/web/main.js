@@ -10,9 +10,9 @@
 import { $ } from "./dom.js";
 import { isActive, live } from "./live.js";
 import { missing, toast } from "./notice.js";
-import { go, route, start } from "./router.js";
+import { go, prefetch, route, start } from "./router.js";
 import { begin, signOut, takeLink } from "./session.js";
-import { service } from "./state.js";
+import { models, service } from "./state.js";
 
 route("/library", () => import("./library/view.js"), { nav: "library" });
 route("/asset/:id", () => import("./asset/view.js"), { nav: "library" });
@@ -72,4 +72,8 @@ service.ready().catch(() => {});
 adding().then(({ acceptDrops }) => acceptDrops(), missing);
 await start();
 // Whoever is quick may be signing out by now.
-if (!leaving) live.start();
+if (!leaving) {
+  live.start();
+  // What can be generated is all that its view has to ask for.
+  prefetch().then(() => models.ready()).catch(() => {});
+}

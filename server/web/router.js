@@ -4,6 +4,7 @@
  *   route(pattern, load, {nav})  pattern "/asset/:id"; load: () => import("./asset/view.js");
  *                                nav: the entry of the navigation that is current, "library"
  *   start()                      shows what the address says, and follows it from then on
+ *   prefetch()                   loads the other views, when there is nothing else to do
  *   go(path, {replace})          go("/asset/as_1"); replace: Back does not come here again
  *   back(otherwise)              to where one came from; opened here directly: to `otherwise`
  *   here()                       the path and query that are shown, "/library?q=fox"
@@ -19,12 +20,17 @@
  * It may be async; when it is done the focus goes to the element it resolves with, or to its h1
  * (make one with `heading` of dom.js), which names the page, too. A visit by Back finds the scroll
  * position again: what a view wants to remember beyond that lives in its module. What it throws
- * is shown with a way to try again.
+ * is shown with a way to try again; so is a module that does not come, by itself once the
+ * connection is back.
  */
 
+import { request } from "./api.js";
 import { closeDialogs } from "./dialog.js";
 import { h } from "./dom.js";
+import { live } from "./live.js";
 
+// A page that is never idle gets its views all the same.
+const PATIENCE = 5000;
 const routes = [];
 /** @type {Map<string, number>} where each entry of the history was scrolled to */
 const scrolled = new Map();
@@ -69,6 +75,21 @@ export function start() {
   return visit();
 }
 
+/** One view after the other, so that going there is quick, and works without a connection. */
+export async function prefetch() {
+  if (navigator.connection?.saveData) return;
+  for (const { load } of routes) {
+    await idle();
+    await load().catch(() => {});
+  }
+}
+
+const idle = () =>
+  new Promise((resolve) => {
+    if (window.requestIdleCallback) requestIdleCallback(resolve, { timeout: PATIENCE });
+    else setTimeout(resolve, 200);
+  });
+
 async function visit() {
   if (location.hash && !location.hash.startsWith("#/")) return;
   const mine = ++turn;
@@ -83,9 +104,9 @@ async function visit() {
   const found = match(path);
   const root = h("section.view", { "data-view": found?.nav });
   try {
-    if (!found) throw new Error("There is no such page.");
-    const module = await found.load().catch(() => {
-      throw Object.assign(new Error("This part of the page could not be loaded. It may be newer by now."), { stale: true });
+    if (!found) throw Object.assign(new Error("There is no such page."), { status: 404 });
+    const module = await found.load().catch(async () => {
+      throw await why();
     });
     if (mine !== turn) return;
     begin(root, found.nav);
@@ -102,7 +123,16 @@ async function visit() {
     begin(root, found?.nav);
     root.replaceChildren(...broken(error));
     arrive(root);
+    if (error.lost) for (const word of ["online", "reload"]) live.addEventListener(word, visit, { signal: ending.signal });
   }
+}
+
+/** Why a module does not come: a server that answers has others by now. */
+async function why() {
+  const lost = await request("GET", "/session", { renews: false }).then(() => false, (error) => error.status === 0);
+  return lost
+    ? Object.assign(new Error("The connection is lost."), { lost })
+    : Object.assign(new Error("This part of the page could not be loaded. It may be newer by now."), { stale: true });
 }
 
 function match(path) {
@@ -139,11 +169,12 @@ function arrive(root, focus) {
 
 function broken(error) {
   const again = error.stale ? () => location.reload() : visit;
+  const missing = error.status === 404;
   return [
-    h("h1.view-title", { tabindex: -1 }, error.status === 404 ? "Not found" : "This cannot be shown"),
+    h("h1.view-title", { tabindex: -1 }, missing ? "Not found" : "This cannot be shown"),
     h("p.view-words", { role: "alert" }, error.message),
     h("p.card-buttons", {},
-      h("button.secondary", { type: "button", onclick: again }, error.stale ? "Reload" : "Try again"),
+      !missing && h("button.secondary", { type: "button", onclick: again }, error.stale ? "Reload" : "Try again"),
       h("a.secondary", { href: "#/library" }, "To the library")),
   ];
 }

@@ -67,8 +67,7 @@ export let session = null;
 export const setSession = (one) => (session = one);
 
 export const service = new Store(() => request("GET", "//readyz", { renews: false }));
-// Without the list a model can still be named.
-export const models = new Store(() => loadModels().catch(() => []));
+export const models = new Store(loadModels);
 export const projects = new Store(async () => (await get("/projects", { limit: 200 })).items);
 
 const byProject = new Map();

@@ -421,6 +421,7 @@ def test_nobody_but_an_admin_sees_users(
         expect(page.get_by_role("link", name="Users")).to_have_count(0)
         page.goto("/#/manage/users")
         expect(page.get_by_role("heading", level=1, name="Not found")).to_be_focused()
+        expect(page.get_by_role("button", name="Try again")).to_have_count(0)
 
 
 def test_nothing_of_it_sticks_out_on_a_phone(
@@ -440,3 +441,47 @@ def test_nothing_of_it_sticks_out_on_a_phone(
             page.goto(f"/#/manage{view}")
             expect(page.locator("#view h1")).to_be_focused()
             assert overflow(page) == [], view
+
+
+def test_going_elsewhere_works_without_a_connection(server: Server, browser: Browser) -> None:
+    """The other views come when there is nothing else to do; what is written there stays."""
+    with opened(browser, server.url, expected=("Failed to load resource",)) as page:
+        sign_in(page, KEY)
+        page.wait_for_function(
+            """() => performance.getEntriesByType("resource")
+                 .some(({ name }) => name.endsWith("/api/v3/models"))"""
+        )
+        # What another tab has kept meanwhile is not older than this one.
+        other = page.context.new_page()
+        other.goto("/#/generate")
+        other.get_by_role("textbox", name="Prompt").fill("A barge at dusk")
+        other.wait_for_function(
+            "() => Object.values(localStorage).some((kept) => kept.includes('A barge at dusk'))"
+        )
+        other.close()
+        page.context.set_offline(True)
+        visit(page, "Manage")
+        visit(page, "Generate")
+        expect(page.get_by_role("textbox", name="Prompt")).to_have_value("A barge at dusk")
+
+
+def test_a_view_that_does_not_come_says_why(server: Server, browser: Browser) -> None:
+    """Without a connection it comes by itself later; from a server that answers, by a reload."""
+    with opened(browser, server.url, expected=("Failed to load resource",)) as page:
+        page.route("**/generate/view.js", lambda route: route.abort())
+        page.route("**/manage/view.js", lambda route: route.fulfill(status=404))
+        sign_in(page, KEY)
+        main = page.get_by_role("navigation", name="Main")
+        words = page.locator("#view").get_by_role("alert")
+        main.get_by_role("link", name="Manage").click()
+        expect(words).to_have_text(re.compile("It may be newer by now"))
+        expect(page.get_by_role("button", name="Reload")).to_be_visible()
+
+        page.context.set_offline(True)
+        main.get_by_role("link", name="Generate").click()
+        expect(words).to_have_text("The connection is lost.")
+        page.get_by_role("button", name="Try again").click()
+        expect(words).to_have_text("The connection is lost.")
+        page.unroute("**/generate/view.js")
+        page.context.set_offline(False)
+        expect(page.get_by_role("heading", level=1, name="Generate")).to_be_focused()

@@ -2,6 +2,7 @@
  * The storyboard that is being written: its clips, and what holds for all of them. It survives
  * the change of views and the reload of the page.
  *
+ *   board.open()                    when it is shown: what was kept is there from then on
  *   board.clips, board.settings     as they are       board.keep()    after a change of a field
  *   board.add(values, after), duplicate(clip), remove(clip), move(clip, by), clear()
  *   board.setPicture(clip, "image" | "last", picture)
@@ -33,8 +34,9 @@ class Board extends EventTarget {
   settings = { model: "", options: {}, extra: "", project: "", scene: "", combine: true };
   keep = debounce(150, () => this.#save());
 
-  constructor() {
-    super();
+  /** At the first visit, not when the module comes: other tabs write what is kept, too. */
+  open() {
+    if (this.clips.length) return;
     const { clips = [], settings } = memory.get(KEPT, {});
     Object.assign(this.settings, settings);
     this.clips = clips.map((one) => {

@@ -84,7 +84,7 @@ export function slate({ provider, models, signal, story, onModel, onJob }) {
 
   /** The chosen model, whether it is in the list or not: the same object while it is the same. */
   function model() {
-    if (chosen.key !== select.value) {
+    if (!chosen.model || chosen.key !== select.value) {
       const [name, id] = split(select.value);
       chosen = { key: select.value, model: models.find((one) => one.provider === name && one.id === id) ?? unknown(name || provider) };
     }

@@ -12,7 +12,9 @@ import { slate } from "./form.js";
 import { storyboard } from "./story.js";
 
 export async function mount(root, { signal }) {
-  const [ready, known] = await Promise.all([service.ready().catch(() => null), models.ready()]);
+  board.open();
+  // Without the list a model can still be named.
+  const [ready, known] = await Promise.all([service.ready().catch(() => null), models.ready().catch(() => [])]);
   const provider = ready?.default_provider ?? known[0]?.provider ?? "sample";
   const form = slate({ provider, models: known, signal, story: () => story, onModel: () => story.show(), onJob: showJob });
   const story = storyboard({ model: form.model, place: () => placeQuery(board.settings), signal });
