@@ -76,6 +76,11 @@ def test_a_project_is_made_renamed_deleted_and_had_back(
         expect(card).to_contain_text("3 assets")
         assert len(client.get("/api/v3/assets", params={"q": "night-"}).json()["items"]) == 3
 
+        # The one that everything else is in says so.
+        page.get_by_role("button", name="Delete Default", exact=True).click()
+        expect(asked).to_contain_text("the default project, with whatever was put into no other")
+        asked.get_by_role("button", name="Keep").click()
+
 
 def test_a_storyboard_is_arranged(server: Server, browser: Browser, client: httpx.Client) -> None:
     """Scenes get names, a status, a picture and a sound, and are put in order in two ways."""

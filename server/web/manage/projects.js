@@ -71,6 +71,7 @@ function card(first) {
   function update(next) {
     project = next;
     setText(name, project.name);
+    name.title = project.name;
     mark.hidden = !project.is_default;
     setText(meta, [count(project.scenes, "scene"), count(project.assets, "asset"), bytes(project.bytes)].join(", "));
     library.href = `#/library?project=${project.id}`;
@@ -104,10 +105,10 @@ export function renameProject(project) {
 export async function deleteProject(project) {
   const inside = [project.scenes && count(project.scenes, "scene"), project.assets && count(project.assets, "asset")].filter(Boolean);
   const what = inside.length ? `${inside.join(" and ")} (${bytes(project.bytes)}) go with it.` : "It is empty.";
-  const instead = project.is_default ? " An empty default project takes its place." : "";
+  const all = project.is_default ? "It is the default project, with whatever was put into no other one; an empty one takes its place. " : "";
   const sure = await confirm({
     title: `Delete ${project.name}?`,
-    words: `${what}${instead} Links to them stop at once. It can be had back from the trash for some days.`,
+    words: `${all}${what} Links to them stop at once. It can be had back from the trash for some days.`,
     yes: "Delete",
   });
   if (!sure) return false;
