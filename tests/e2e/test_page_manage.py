@@ -446,6 +446,12 @@ def test_nothing_of_it_sticks_out_on_a_phone(
             page.goto(f"/#/manage{view}")
             expect(page.locator("#view h1")).to_be_focused()
             assert overflow(page) == [], view
+            # All sections are in sight, and what is cut can be read.
+            for way in page.get_by_role("navigation", name="Manage", exact=True).locator("a").all():
+                expect(way).to_be_in_viewport(ratio=1)
+            for cut in page.locator(".project-name, .scene-name").all():
+                words = cut.evaluate("one => one.value ?? one.textContent")
+                expect(cut).to_have_attribute("title", words)
 
 
 def test_going_elsewhere_works_without_a_connection(server: Server, browser: Browser) -> None:

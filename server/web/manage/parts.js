@@ -36,14 +36,8 @@ let closeUndo = () => {};
 export function sectionHead(title, { current, words, actions = [] }) {
   const ways = SECTIONS.filter(([path]) => path !== "manage/users" || session.is_admin).map(([path, label]) =>
     h("a", { href: `#/${path}`, "aria-current": path === current ? "page" : null }, label));
-  const nav = h("nav.ways", { "aria-label": "Manage" }, ...ways);
-  // On a phone not all of them fit: the current one is in sight.
-  queueMicrotask(() => {
-    const here = nav.querySelector("[aria-current]");
-    if (here) nav.scrollLeft = here.offsetLeft - nav.clientWidth / 2 + here.offsetWidth / 2;
-  });
   return [
-    nav,
+    h("nav.ways", { "aria-label": "Manage" }, ...ways),
     h(actions.length > 1 ? "div.view-head.busy" : "div.view-head", {}, heading(title), ...actions),
     words && h("p.view-words", {}, words),
   ].filter(Boolean);

@@ -102,6 +102,7 @@ export function sceneCard(first, { total, move, refresh }) {
     const { media, audio } = scene;
     setText(number, String(scene.position + 1));
     if (document.activeElement !== name) name.value = scene.name;
+    name.title = scene.name;
     if (document.activeElement !== state) state.value = scene.status;
     state.dataset.state = scene.status;
     name.setAttribute("aria-label", `Name of scene ${scene.position + 1}`);
