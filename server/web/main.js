@@ -12,7 +12,7 @@ import { isActive, live } from "./live.js";
 import { missing, toast } from "./notice.js";
 import { go, prefetch, route, start } from "./router.js";
 import { begin, signOut, takeLink } from "./session.js";
-import { models, service } from "./state.js";
+import { may, models, service } from "./state.js";
 
 route("/library", () => import("./library/view.js"), { nav: "library" });
 route("/asset/:id", () => import("./asset/view.js"), { nav: "library" });
@@ -73,7 +73,8 @@ adding().then(({ acceptDrops }) => acceptDrops(), missing);
 await start();
 // Whoever is quick may be signing out by now.
 if (!leaving) {
-  live.start();
+  // A key that may not look is told nothing of what goes on either.
+  if (may("read")) live.start();
   // What can be generated is all that its view has to ask for.
   prefetch().then(() => models.ready()).catch(() => {});
 }

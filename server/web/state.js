@@ -1,6 +1,7 @@
 /**
  * What several views need, asked for once and kept fresh.
  *
+ *   may("generate")         whether the key of this browser has such a scope
  *   session                 {user_id, key_id, name, is_admin, scopes}: who is signed in, by which
  *                           key (set before any view)
  *   projects, models, service, scenes(projectId)   each a Store:
@@ -65,6 +66,7 @@ export class Store extends EventTarget {
 /** @type {import("./session.js").Session | null} */
 export let session = null;
 export const setSession = (one) => (session = one);
+export const may = (scope) => session.scopes.includes(scope);
 
 export const service = new Store(() => request("GET", "//readyz", { renews: false }));
 export const models = new Store(loadModels);

@@ -169,6 +169,48 @@ def test_the_first_visit_hinders_nobody(server: Server, browser: Browser) -> Non
         assert violations(page, LOOKS) == []
 
 
+def test_a_key_that_may_not_is_told_before_it_tries(
+    server: Server, browser: Browser, client: httpx.Client
+) -> None:
+    """Generating and adding say so at once; what is tried all the same is refused in words."""
+    user_id, full = new_user(client, "Onlooker")
+    body = {"user_id": user_id, "name": "looks", "scopes": ["read"]}
+    key = client.post("/api/v3/keys", json=body).json()["key"]
+    with server.client(full) as theirs:
+        upload(theirs, samples.jpeg(160, 90), "seen.jpg")
+        board = theirs.post("/api/v3/projects", json={"name": "Board"}).json()["id"]
+        theirs.post(f"/api/v3/projects/{board}/scenes", json={"name": "Dawn"}).raise_for_status()
+    with opened(browser, server.url, expected=("status of 403",)) as page:
+        sign_in(page, key)
+        dialog = page.get_by_role("dialog")
+        page.get_by_role("button", name="Add", exact=True).click()
+        expect(dialog).to_contain_text("This key may not add anything.")
+        for name in ("Choose files", "Add from URL"):
+            expect(dialog.get_by_role("button", name=name)).to_be_disabled()
+        dialog.get_by_label("Address").fill("http://example.com/a.mp4")
+        page.keyboard.press("Enter")
+        expect(dialog.get_by_role("alert")).to_contain_text("This key may not add anything.")
+        assert violations(page, LOOKS) == []
+        page.keyboard.press("Escape")
+
+        page.goto("/#/generate")
+        expect(page.get_by_text("This key may not generate.").first).to_be_visible()
+        button = page.get_by_role("button", name="Generate", exact=True)
+        expect(button).to_be_disabled()
+        expect(button).to_have_accessible_description(re.compile("This key may not generate"))
+        page.get_by_role("textbox", name="Prompt").fill("A heron")
+        page.keyboard.press("Control+Enter")
+        expect(page.get_by_role("alert")).to_have_text(re.compile("This key may not generate"))
+        assert violations(page, LOOKS) == []
+
+        page.goto(f"/#/manage/projects/{board}")
+        scene = page.get_by_label("Name of scene 1", exact=True)
+        scene.fill("Dusk")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("it lacks the scope 'write'")).to_be_visible()
+        expect(scene).to_have_value("Dawn")
+
+
 class Keyboard:
     """Somebody who has no mouse, and looks where the focus is after every key."""
 

@@ -12,9 +12,12 @@
 import { $, h, icon, memory } from "../dom.js";
 import { openDialog } from "../dialog.js";
 import { here } from "../router.js";
+import { may } from "../state.js";
 import { placeFields, placeQuery } from "./place.js";
 import { uploads } from "./uploads.js";
 import { urlForm } from "./url.js";
+
+const MAY_NOT = "This key may not add anything. Sign in with one that may.";
 
 /** The project that the library shows, else the default one. */
 function placeHere() {
@@ -37,18 +40,21 @@ export function openAdd(begin = placeNow()) {
     dialog.close();
   };
   const files = h("input.visually-hidden", { type: "file", multiple: true, tabindex: -1, "aria-hidden": "true", onchange: () => send([...files.files]) });
-  const pick = h("button.pick.add-pick", { type: "button", autofocus: true, onclick: () => files.click() },
+  const refused = !may("write");
+  const pick = h("button.pick.add-pick", { type: "button", autofocus: true, "aria-disabled": refused && "true", "aria-describedby": refused && "add-may-not", onclick: () => refused || files.click() },
     icon("upload"), h("span", {}, "Choose files"), h("span.pick-hint", {}, "or drop them here, or paste"));
   const dialog = openDialog({
     title: "Add to the library",
     content: [
+      refused && h("p", { id: "add-may-not" }, MAY_NOT),
       placeFields(place, { prefix: "add", signal: ending.signal, onChange: choose }),
       pick, files,
       h("p.or", {}, "or"),
-      urlForm({ place: () => placeQuery(place), onDone: () => dialog.close() }),
-    ],
+      urlForm({ place: () => placeQuery(place), onDone: () => dialog.close(), refused: refused && MAY_NOT }),
+    ].filter(Boolean),
   });
-  dropTarget(dialog.element, send, { signal: ending.signal, paste: true });
+  // Without it what is dropped goes nowhere: see `blocked`.
+  if (!refused) dropTarget(dialog.element, send, { signal: ending.signal, paste: true });
   dialog.closed.then(() => ending.abort());
 }
 

@@ -5,19 +5,23 @@ import { h } from "../dom.js";
 import { list } from "../library/list.js";
 import { live } from "../live.js";
 
-/** @param {{place: () => object, onDone: () => void}} given onDone: when the server has taken it */
-export function urlForm({ place, onDone }) {
+/**
+ * @param {{place: () => object, onDone: () => void, refused?: string | false}} given
+ *   onDone: when the server has taken it; refused: why this key may not
+ */
+export function urlForm({ place, onDone, refused = false }) {
   const field = h("input", {
     id: "url", name: "url", type: "url", inputmode: "url", maxlength: 2048, placeholder: "https://…", autocomplete: "off",
     autocapitalize: "none", spellcheck: "false", "aria-describedby": "url-error url-help", oninput: () => say(""),
   });
   const error = h("p.form-error", { id: "url-error", role: "alert" });
-  const button = h("button.primary", { type: "submit" }, "Add from URL");
+  const button = h("button.primary", { type: "submit", "aria-disabled": refused && "true", "aria-describedby": refused && "add-may-not" }, "Add from URL");
   let sending = false;
 
   async function send(event) {
     event.preventDefault();
     if (sending) return undefined;
+    if (refused) return void say(refused);
     const url = address(field.value.trim());
     if (!url) return refuse("Paste the address of a page or a file.");
     busy(true);

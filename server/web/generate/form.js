@@ -5,9 +5,11 @@ import { post } from "../api.js";
 import { h, memory, randomId, setText } from "../dom.js";
 import { abilities, optionWord, providerWord, unknown, valueWord } from "../models.js";
 import { toast } from "../notice.js";
+import { may } from "../state.js";
 import { board } from "./board.js";
 import { bodyOf, faults, placeOf } from "./request.js";
 
+export const MAY_NOT = "This key may not generate. Sign in with one that may.";
 const OTHER = "…";
 // A second click so soon means the same shots; later it means another take.
 const DOUBLE_CLICK = 700;
@@ -41,7 +43,8 @@ export function slate({ provider, models, signal, story, onModel, onJob }) {
   const combineCell = h("label.cell.check-line", { hidden: true }, combine, h("span", {}, "Join the clips into one video"));
   const guess = h("ul.estimate", { "aria-label": "Estimate", hidden: true });
   const trouble = h("p.form-error", { id: "generate-error", role: "alert" });
-  const button = h("button.primary", { id: "generate-button", type: "submit" }, "Generate");
+  const refused = !may("generate");
+  const button = h("button.primary", { id: "generate-button", type: "submit", "aria-disabled": refused && "true", "aria-describedby": refused && "may-not" }, "Generate");
   const element = h("form.slate", { id: "generate", novalidate: true, onsubmit: (event) => (event.preventDefault(), submit()) },
     h("div.stick", { "aria-hidden": "true" }), h("div.stick.lower", { "aria-hidden": "true" }),
     cell("model", h("label", { for: "model" }, "Model"), select, other, able),
@@ -149,6 +152,7 @@ export function slate({ provider, models, signal, story, onModel, onJob }) {
   async function submit() {
     if (sending) return;
     clear();
+    if (refused) return void setText(trouble, MAY_NOT);
     const found = faults(board, model(), modelId());
     if (found.length) return void refuse(found);
     busy(true);

@@ -3,12 +3,12 @@
 import { h, heading } from "../dom.js";
 import { placeProgress, showJob } from "../jobs/progress.js";
 import { toast } from "../notice.js";
-import { models, service } from "../state.js";
+import { may, models, service } from "../state.js";
 import { placeQuery } from "../add/place.js";
 import { board } from "./board.js";
 import { draft } from "./draft.js";
 import { estimator } from "./estimate.js";
-import { slate } from "./form.js";
+import { MAY_NOT, slate } from "./form.js";
 import { storyboard } from "./story.js";
 
 export async function mount(root, { signal }) {
@@ -31,6 +31,7 @@ export async function mount(root, { signal }) {
   });
   root.append(
     h("div.view-head", {}, heading("Generate"), clear),
+    h("p.view-words", { id: "may-not", hidden: may("generate") }, MAY_NOT),
     h("div.studio", {}, story.element, form.element, results));
   form.show();
   offerClear();

@@ -28,16 +28,14 @@ export function sceneCard(first, { total, move, refresh }) {
   const frame = h("div.frame", { draggable: "true", title: "Drag to another place" });
 
   const name = h("input.scene-name", { maxlength: 200, autocomplete: "off" });
-  name.addEventListener("change", () => {
+  name.addEventListener("change", async () => {
     const now = name.value.trim();
-    if (now && now !== scene.name) save({ name: now });
-    else name.value = scene.name;
+    if (!now || now === scene.name || !(await save({ name: now }))) name.value = scene.name;
   });
   const state = h("input.scene-state", { list: "scene-states", maxlength: 40, autocomplete: "off" });
-  state.addEventListener("change", () => {
+  state.addEventListener("change", async () => {
     const now = state.value.trim();
-    if (now && now !== scene.status) save({ status: now });
-    else state.value = scene.status;
+    if (!now || now === scene.status || !(await save({ status: now }))) state.value = scene.status;
   });
   for (const input of [name, state]) {
     input.addEventListener("keydown", (event) => {
