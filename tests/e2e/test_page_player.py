@@ -89,9 +89,9 @@ def test_the_keyboard_steers(server: Server, browser: Browser, clip: dict[str, A
         for held in (play, page.get_by_role("button", name="Rename"), page.locator("#viewer h1")):
             held.focus()
             page.keyboard.press("f")
-            page.wait_for_function("document.fullscreenElement?.id === 'stage'")
+            page.wait_for_function("() => document.fullscreenElement?.id === 'stage'")
             page.keyboard.press("f")
-            page.wait_for_function("!document.fullscreenElement")
+            page.wait_for_function("() => !document.fullscreenElement")
             expect(held).to_be_focused()
         page.get_by_label("Speed").select_option("2")
         assert video.evaluate("v => v.playbackRate") == 2
