@@ -139,7 +139,11 @@ function match(path) {
   for (const { pattern, names, load, nav } of routes) {
     const found = pattern.exec(path);
     if (!found) continue;
-    return { load, nav, params: Object.fromEntries(names.map((name, index) => [name, decodeURIComponent(found[index + 1])])) };
+    try {
+      return { load, nav, params: Object.fromEntries(names.map((name, index) => [name, decodeURIComponent(found[index + 1])])) };
+    } catch {
+      return null; // a "%" that encodes nothing
+    }
   }
   return null;
 }

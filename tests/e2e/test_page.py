@@ -411,6 +411,8 @@ def test_addresses_work(server: Server, browser: Browser, client: httpx.Client) 
         expect(page.get_by_role("heading", level=1, name="Jobs")).to_be_focused()
         page.goto("/#/asset/as_none")
         expect(page.get_by_role("heading", level=1, name="Not found")).to_be_focused()
+        page.goto("/#/asset/%")
+        expect(page.get_by_text("There is no such page.")).to_be_visible()
         page.goto("/#/nowhere")
         expect(page.get_by_role("alert")).to_contain_text("no such page")
 

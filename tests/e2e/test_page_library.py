@@ -212,8 +212,8 @@ def test_several_are_moved_downloaded_deleted_and_brought_back(
         page.on("download", lambda download: names.add(download.suggested_filename))
         bar.get_by_role("button", name="Download").click()
         expect(page.get_by_text("Downloading 3 items.")).to_be_visible()
-        page.wait_for_function("document.querySelectorAll('a[download][hidden]').length === 0")
-        for _ in range(100):
+        page.wait_for_function("() => !document.querySelector('a[download][hidden]')")
+        for _ in range(300):
             if len(names) == 3:
                 break
             page.wait_for_timeout(50)

@@ -51,7 +51,7 @@ export function clipFrame(label, number) {
 /** In the place of what was made and then deleted. */
 function goneFrame(inTrash) {
   const words = [icon("trash"), h("span", {}, inTrash ? "In the trash" : "Deleted")];
-  return inTrash ? h("a.frame.gone", { href: "#/library/trash" }, ...words) : h("div.frame.gone", {}, ...words);
+  return inTrash ? h("a.frame.gone", { href: "#/manage/trash" }, ...words) : h("div.frame.gone", {}, ...words);
 }
 
 /** An asset as a picture that leads to it; what is not stored can be stored again. */
