@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, expect
 from server.catalog import keys, users
 from server.migrate import open_existing
 from tests.e2e.browser import PHONE, all_shown, opened, overflow, sign_in, visit
+from tests.http.conftest import upload
+from tests.media import samples
 from tests.running import KEY, Server, until
 
 # What Chromium writes into the console about every answer of this kind.
@@ -50,6 +52,9 @@ PLAYS_ON = """async (video) => {
     changed: picture() !== before, duration: video.duration,
   };
 }"""
+
+# In which rows the buttons of the player stand.
+ROWS = "[...new Set([...document.querySelectorAll('.control')].map((one) => one.offsetTop))]"
 
 
 def picture(color: str = "#26453e") -> bytes:
@@ -305,10 +310,11 @@ def test_failed_job_is_explained(server: Server, browser: Browser, client: httpx
 def test_nothing_sticks_out_on_a_phone(
     browser: Browser, client: httpx.Client, server: Server
 ) -> None:
-    """At 390 and at 360 px nothing overflows sideways: signed out, filled, player open."""
+    """At 390, 360 and 320 px nothing overflows sideways: signed out, filled, player open."""
     name = "a-file-with-a-very-long-name-without-any-space-in-it-whatsoever-at-all.png"
     client.post("/api/v3/assets", params={"filename": name}, content=picture()).raise_for_status()
-    for width in (390, 360):
+    video = upload(client, samples.video(), "narrow.mp4")
+    for width in (390, 360, 320):
         with opened(browser, server.url, viewport={**PHONE, "width": width}) as page:
             assert overflow(page) == []
             sign_in(page, KEY)
@@ -320,6 +326,12 @@ def test_nothing_sticks_out_on_a_phone(
                 assert overflow(page) == []
             frame.click()
             expect(page.locator("#viewer h1")).to_be_visible()
+            assert overflow(page) == []
+            page.goto(f"/#/asset/{video['id']}")
+            expect(page.locator("#viewer video")).to_be_visible()
+            assert overflow(page) == []
+            assert len(page.evaluate(ROWS)) == 1
+            page.evaluate("document.querySelector('#offline').hidden = false")
             assert overflow(page) == []
 
 
