@@ -68,15 +68,16 @@ export function stateBadge(asset) {
 }
 
 /**
- * The marks on an asset.
- * @returns {{words: string, state: string}[]}
+ * The marks on an asset; `brief` where there is little room.
+ * @returns {{words: string, state: string, brief?: string}[]}
  */
 export function badges(asset) {
   const state = stateBadge(asset);
-  const found = state ? [{ words: state, state: asset.storage_state }] : [];
+  const counts = asset.storage_state === "url_only" && asset.source_expires_at;
+  const found = state ? [{ words: state, state: asset.storage_state, brief: counts ? left(counts) : "" }] : [];
   if (asset.visibility === "public" && state !== PUBLIC) found.push({ words: PUBLIC, state: "stored" });
   if (asset.expires_at && !asset.deleted_at) {
-    found.push({ words: `Deletes in ${until(asset.expires_at)}`, state: "leaving" });
+    found.push({ words: `Deletes in ${until(asset.expires_at)}`, state: "leaving", brief: left(asset.expires_at) });
   }
   return found;
 }

@@ -4,6 +4,7 @@ import contextlib
 import re
 import sqlite3
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -19,6 +20,37 @@ from tests.running import Server, ended, until
 NODES = "document.querySelectorAll('*').length"
 # With many thousands of assets as with a few dozen.
 MOST_NODES = 600
+
+# What of a tile lies over something else, or is cut off.
+CROWDED = """(tile) => {
+  const box = (one) => one.getBoundingClientRect();
+  const seen = (name) => [...tile.querySelectorAll(name)].filter((one) => one.checkVisibility());
+  const meet = (one, other) => one.left < other.right - 0.5 && other.left < one.right - 0.5
+    && one.top < other.bottom - 0.5 && other.top < one.bottom - 0.5;
+  const parts = [...seen(".badge"), ...seen(".rescue .secondary"), ...seen(".name, .meta"),
+    ...seen(".tile-check")];
+  const found = [];
+  parts.forEach((one, index) => {
+    const { className: name } = one;
+    for (const other of parts.slice(index + 1)) {
+      if (meet(box(one), box(other))) found.push(`${name} and ${other.className} meet`);
+    }
+    const [mine, whole] = [box(one), box(one.closest(".frame") ?? tile)];
+    if (mine.left < whole.left || mine.right > whole.right + 0.5 || mine.bottom > whole.bottom) {
+      found.push(`${name} sticks out`);
+    }
+    if (one.matches(".rescue *") && mine.bottom > box(tile.querySelector(".frame")).bottom) {
+      found.push(`${name} is below the frame`);
+    }
+    if (!one.matches("input") && one.scrollWidth > one.clientWidth) found.push(`${name} is cut`);
+    const lines = mine.height / parseFloat(getComputedStyle(one).lineHeight);
+    if (!one.matches(".rescue *, input") && Math.abs(lines - Math.round(lines)) > 0.05) {
+      found.push(`${name} has ${lines} lines`);
+    }
+    if (one.matches(".badge, .meta") && lines > 1.5) found.push(`${name} is broken`);
+  });
+  return found;
+}"""
 
 
 @pytest.fixture
@@ -159,6 +191,37 @@ def test_badges_tell_each_state(
             expect(badges).to_have_text([re.compile(words), "Public"])
         expect(tile(page, "a.jpg").locator(".badge").first).to_contain_text("days left")
         expect(tile(page, "d.jpg").locator(".badge")).to_have_text(["Public"])
+
+
+def test_a_narrow_tile_has_room_for_all_that_it_says(
+    server: Server, browser: Browser, mine: tuple[httpx.Client, str]
+) -> None:
+    """Beside each other: badges, Save now, a name of two lines and what is below it."""
+    client, key = mine
+    made = upload(client, samples.video(), "boat.mp4")
+    until(lambda: client.get(f"/api/v3/assets/{made['id']}").json()["poster_id"])
+    soon = datetime.now(UTC) + timedelta(minutes=57, seconds=45)
+    with database(server) as conn:
+        conn.execute(
+            """UPDATE asset SET storage_state = 'url_only', source_expires_at = ?, role = 'clip',
+                visibility = 'public', prompt = ? WHERE id = ?""",
+            (
+                soon.strftime("%Y-%m-%d %H:%M:%S.%f"),
+                "Boat of paper on its way across a harbour at dusk, gulls above",
+                made["id"],
+            ),
+        )
+    with opened(browser, server.url, viewport=PHONE) as page:
+        sign_in(page, key)
+        shown = page.locator("#library li")
+        expect(shown.get_by_role("button", name="Save now")).to_be_visible()
+        expect(shown.get_by_role("button").first).to_have_accessible_name(
+            re.compile(r"^Boat .* above Generated video, just now .*URL only, 57:\d\d left Public$")
+        )
+        for width in (390, 360, 320):
+            page.set_viewport_size({**PHONE, "width": width})
+            until(lambda: shown.evaluate(CROWDED) == [], what=lambda: shown.evaluate(CROWDED))
+            assert overflow(page) == []
 
 
 def test_selecting_begins_where_there_is_something_to_select(

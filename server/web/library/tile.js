@@ -21,7 +21,7 @@ export function tile(first, { open, check, renew }) {
   const marks = h("span.badges");
   const frame = h("span.frame");
   const name = h("span.name");
-  const meta = h("span.meta");
+  const meta = twofold("meta");
   // The name is heard first, and seen below the frame.
   const button = h("button.tile-open", { type: "button", tabindex: -1, onclick: (event) => open(asset, event) }, name, meta, frame);
   const box = h("input.tile-check", { type: "checkbox", tabindex: -1, onclick: (event) => check(asset, event) });
@@ -49,7 +49,7 @@ export function tile(first, { open, check, renew }) {
     tick();
     setText(name, label);
     name.title = label;
-    setText(meta, `${roleWord(asset)} ${kindWord(asset).toLowerCase()}, ${ago(asset.created_at)}`);
+    say(meta, `${roleWord(asset)} ${kindWord(asset).toLowerCase()}, ${ago(asset.created_at)}`, `${kindWord(asset)}, ${ago(asset.created_at)}`);
     const video = frame.querySelector("video");
     arrange(frame, [shown && shown !== failed ? picture : stand, video, asset.duration && counter, marks.children.length && marks].filter(Boolean));
     attribute(box, "aria-label", `Select ${label}`);
@@ -86,9 +86,9 @@ export function tile(first, { open, check, renew }) {
   function tick() {
     const wanted = badges(asset);
     while (marks.children.length > wanted.length) marks.lastChild.remove();
-    wanted.forEach(({ words, state }, index) => {
-      const mark = marks.children[index] ?? marks.appendChild(h("span.badge"));
-      setText(mark, words);
+    wanted.forEach(({ words, state, brief = "" }, index) => {
+      const mark = marks.children[index] ?? marks.appendChild(twofold("badge"));
+      say(mark, words, brief);
       attribute(mark, "data-state", state);
     });
   }
@@ -100,3 +100,11 @@ export function tile(first, { open, check, renew }) {
 function attribute(element, name, value) {
   if (element.getAttribute(name) !== String(value)) element.setAttribute(name, String(value));
 }
+/** Words, and shorter ones for where there is little room: page.css shows either. */
+const twofold = (name) => h(`span.${name}`, {}, h("span.full"), h("span.brief", { "aria-hidden": "true" }));
+
+function say({ firstChild: full, lastChild: brief }, words, short) {
+  setText(full, words);
+  setText(brief, short);
+}
+
