@@ -224,6 +224,26 @@ def test_a_narrow_tile_has_room_for_all_that_it_says(
             assert overflow(page) == []
 
 
+def test_what_failed_is_not_to_be_played(
+    server: Server, browser: Browser, mine: tuple[httpx.Client, str]
+) -> None:
+    """In place of a picture: that something is wrong."""
+    client, key = mine
+    for name in ("lost", "gone", "on its way"):
+        upload(client, b"no picture", f"{name}.bin")
+    with database(server) as conn:
+        conn.execute(
+            """UPDATE asset SET kind = 'video', storage_state = CASE
+                WHEN filename = 'lost.bin' THEN 'failed'
+                WHEN filename = 'gone.bin' THEN 'expired' ELSE 'pending' END"""
+        )
+    with opened(browser, server.url) as page:
+        sign_in(page, key)
+        for name, picture in (("lost", "warning"), ("gone", "warning"), ("on its way", "play")):
+            drawn = tile(page, f"{name}.bin").locator(".frame > svg use")
+            expect(drawn).to_have_attribute("href", f"#i-{picture}")
+
+
 def test_selecting_begins_where_there_is_something_to_select(
     server: Server, browser: Browser, mine: tuple[httpx.Client, str]
 ) -> None:

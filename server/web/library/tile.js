@@ -16,7 +16,7 @@ const ICONS = { audio: "audio", image: "image", other: "file", video: "play" };
 export function tile(first, { open, check, renew }) {
   let asset = first;
   const picture = h("img", { alt: "", decoding: "async", draggable: "false" });
-  const stand = icon(ICONS[asset.kind] ?? "file");
+  const stand = icon("file");
   const counter = h("span.timecode");
   const marks = h("span.badges");
   const frame = h("span.frame");
@@ -32,11 +32,18 @@ export function tile(first, { open, check, renew }) {
   const unwatch = preview(button, frame, () => asset);
 
   picture.addEventListener("error", () => {
-    picture.replaceWith(stand);
+    picture.replaceWith(standIn());
     if (failed) return;
     failed = picture.getAttribute("src");
     renew(asset);
   });
+
+  /** In place of a picture: what it is, or that there is nothing to play. */
+  function standIn() {
+    const broken = ["failed", "expired"].includes(asset.storage_state);
+    attribute(stand.firstChild, "href", `#i-${broken ? "warning" : (ICONS[asset.kind] ?? "file")}`);
+    return stand;
+  }
 
   function update(next, { index, total, selected, current }) {
     asset = next;
@@ -51,7 +58,7 @@ export function tile(first, { open, check, renew }) {
     name.title = label;
     say(meta, `${roleWord(asset)} ${kindWord(asset).toLowerCase()}, ${ago(asset.created_at)}`, `${kindWord(asset)}, ${ago(asset.created_at)}`);
     const video = frame.querySelector("video");
-    arrange(frame, [shown && shown !== failed ? picture : stand, video, asset.duration && counter, marks.children.length && marks].filter(Boolean));
+    arrange(frame, [shown && shown !== failed ? picture : standIn(), video, asset.duration && counter, marks.children.length && marks].filter(Boolean));
     attribute(box, "aria-label", `Select ${label}`);
     attribute(element, "aria-setsize", total);
     attribute(element, "aria-posinset", index + 1);
@@ -97,9 +104,6 @@ export function tile(first, { open, check, renew }) {
   return { element, button, update, tick, end };
 }
 
-function attribute(element, name, value) {
-  if (element.getAttribute(name) !== String(value)) element.setAttribute(name, String(value));
-}
 /** Words, and shorter ones for where there is little room: page.css shows either. */
 const twofold = (name) => h(`span.${name}`, {}, h("span.full"), h("span.brief", { "aria-hidden": "true" }));
 
@@ -108,3 +112,6 @@ function say({ firstChild: full, lastChild: brief }, words, short) {
   setText(brief, short);
 }
 
+function attribute(element, name, value) {
+  if (element.getAttribute(name) !== String(value)) element.setAttribute(name, String(value));
+}
