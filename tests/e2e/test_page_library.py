@@ -21,6 +21,15 @@ NODES = "document.querySelectorAll('*').length"
 # With many thousands of assets as with a few dozen.
 MOST_NODES = 600
 
+# Which buttons of the bar are not wholly in it.
+STICKING_OUT = """(bar) => {
+  const { left, right } = bar.getBoundingClientRect();
+  return [...bar.querySelectorAll("button")].filter((one) => {
+    const box = one.getBoundingClientRect();
+    return box.left < left || box.right > right || one.scrollWidth > one.clientWidth;
+  }).map((one) => one.textContent);
+}"""
+
 # What of a tile lies over something else, or is cut off.
 CROWDED = """(tile) => {
   const box = (one) => one.getBoundingClientRect();
@@ -258,8 +267,14 @@ def test_selecting_begins_where_there_is_something_to_select(
         expect(page.locator(".card")).to_be_visible()
         page.get_by_role("button", name="Select", exact=True).tap()
         tile(page, "six.jpg").get_by_role("button").tap()
-        expect(page.get_by_text("1 item selected")).to_be_visible()
-        assert overflow(page) == []
+        bar = page.get_by_role("region", name="Selected")
+        expect(bar).to_contain_text("1 item selected")
+        for width in (700, 390, 360, 320):
+            page.set_viewport_size({**PHONE, "width": width})
+            assert overflow(page) == []
+            # The tiles have room beside it: what it says, and what can be done.
+            assert bar.evaluate("one => one.offsetHeight") <= 100
+            assert bar.evaluate(STICKING_OUT) == []
 
 
 def test_several_are_moved_downloaded_deleted_and_brought_back(

@@ -8,7 +8,7 @@ import { selection } from "./selection.js";
 
 /** @param {AbortSignal} signal @returns {HTMLElement} */
 export function bar(signal) {
-  const words = h("p.bar-words");
+  const [words, weight] = [h("span"), h("span.bar-size")];
   const act = (name, label, onclick, more = "") =>
     h(`button.bar-button${more}`, { type: "button", onclick }, icon(name), h("span", {}, label));
   const all = h("button.quiet", { type: "button", onclick: () => selection.all() }, "Select all");
@@ -18,7 +18,7 @@ export function bar(signal) {
     act("trash", "Delete", () => finish(trash), ".grave"));
   const element = h("div.bar", { role: "region", "aria-label": "Selected", hidden: true },
     h("button.icon-button", { type: "button", "aria-label": "Clear the selection", onclick: clear }, icon("close")),
-    words, all, acts);
+    h("p.bar-words", {}, words, weight), all, acts);
 
   async function finish(act) {
     if (await act(selection.assets)) clear();
@@ -35,7 +35,8 @@ export function bar(signal) {
     element.hidden = !selection.active;
     const chosen = selection.assets;
     const size = chosen.reduce((sum, one) => sum + (one.size ?? 0), 0);
-    setText(words, chosen.length ? [`${items(chosen.length)} selected`, size && bytes(size)].filter(Boolean).join(", ") : "Select items");
+    setText(words, chosen.length ? `${items(chosen.length)} selected` : "Select items");
+    setText(weight, size ? `, ${bytes(size)}` : "");
     setText(all, list.hasMore ? `Select the ${list.assets.length} loaded` : "Select all");
     all.hidden = chosen.length === list.assets.length;
     for (const one of acts.children) one.disabled = !chosen.length;
