@@ -277,6 +277,39 @@ def test_selecting_begins_where_there_is_something_to_select(
             assert bar.evaluate(STICKING_OUT) == []
 
 
+def test_escape_ends_the_selection_wherever_the_focus_is(
+    server: Server, browser: Browser, mine: tuple[httpx.Client, str]
+) -> None:
+    """But first what lies over it; and in the search field it clears the field."""
+    client, key = mine
+    pictures(client, "a", "b")
+    with opened(browser, server.url) as page:
+        sign_in(page, key)
+        bar = page.get_by_role("region", name="Selected")
+        pick = page.get_by_role("button", name="Select", exact=True)
+        pick.click()
+        expect(bar).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(bar).to_be_hidden()
+
+        page.get_by_role("checkbox", name="Select a.jpg").click()
+        bar.get_by_role("button", name="Move").click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(bar).to_contain_text("1 item selected")
+        search = page.get_by_label("Search names and prompts")
+        search.fill("a")
+        page.keyboard.press("Escape")
+        expect(search).to_have_value("")
+        expect(bar).to_contain_text("1 item selected")
+        # What had the focus is gone with the bar.
+        bar.get_by_role("button", name="Delete").focus()
+        page.keyboard.press("Escape")
+        expect(bar).to_be_hidden()
+        expect(page.locator("#library").get_by_role("button", name="a.jpg")).to_be_focused()
+
+
 def test_several_are_moved_downloaded_deleted_and_brought_back(
     server: Server, browser: Browser, mine: tuple[httpx.Client, str]
 ) -> None:

@@ -1,4 +1,4 @@
-/** The bar of what is selected: how much, and what can be done to all of it. */
+/** The bar of what is selected: how much, and what can be done to all of it. Escape ends it. */
 
 import { $, h, icon, setText } from "../dom.js";
 import { bytes, items } from "../format.js";
@@ -42,6 +42,13 @@ export function bar(signal) {
     for (const one of acts.children) one.disabled = !chosen.length;
   }
 
+  addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || event.defaultPrevented || !selection.active || document.querySelector("dialog:modal")) return;
+    // Those have a use for it themselves.
+    if (event.target.matches("input:not([type=checkbox]), select, textarea")) return;
+    event.preventDefault();
+    clear();
+  }, { signal });
   selection.addEventListener("change", show, { signal });
   list.addEventListener("change", show, { signal });
   show();

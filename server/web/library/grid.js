@@ -5,7 +5,7 @@
  *
  * Keyboard: one tile is current, and the only one that Tab stops at. Arrows, Home, End and the
  * Page keys move; Enter opens; Space or x selects, with Shift everything up to there; Ctrl+A all;
- * Delete deletes; Escape ends the selection.
+ * Delete deletes.
  */
 
 import { arrange, h } from "../dom.js";
@@ -185,7 +185,6 @@ export class Grid {
     else if (chosen && event.target.matches(".tile-check") && key === " ") return;
     else if (chosen && event.shiftKey) selection.reach(this.#current);
     else if (chosen) selection.toggle(this.#current);
-    else if (key === "Escape" && selection.active) selection.clear();
     else if (key === "Delete") trash(selection.size ? selection.assets : [list.find(this.#current)]);
     else return;
     event.preventDefault();
