@@ -167,6 +167,42 @@ def test_a_reload_in_the_middle_goes_on_by_itself(
         expect(page.locator("[data-upload]")).to_have_count(0)
 
 
+def test_what_was_paused_is_paused_after_a_reload(
+    server: Server, browser: Browser, tmp_path: Path
+) -> None:
+    """It goes on when it is told to, from where it was; then it is forgotten that it was paused."""
+    file = a_file(tmp_path, "held.bin", 20 * MIB)
+    with opened(browser, server.url) as page, server.client() as client:
+        sign_in(page, KEY)
+        line = Line(page)
+        line.at(12 * MIB)
+        add(page, file)
+        card = page.locator("[data-upload='held.bin']")
+        had = arrived(client, 8 * MIB)
+        card.get_by_role("button", name="Pause").click()
+        expect(card).to_contain_text("Paused")
+        sent = offsets(page)
+        page.reload()
+        line.at()
+        expect(card).to_contain_text("Paused")
+        expect(card).to_contain_text("sent")
+        # The tab that has it keeps others from it.
+        with page.context.new_page() as other:
+            other.goto(server.url)
+            expect(other.get_by_role("heading", name="Library")).to_be_visible()
+            with other.expect_response("**/api/v3/uploads?*"):
+                other.reload()
+            expect(other.locator("[data-upload]")).to_have_count(0)
+        assert sent == []
+        card.get_by_role("button", name="Resume").click()
+        expect(page.get_by_text("held.bin is in the library.")).to_be_visible(timeout=15_000)
+        assert min(sent) >= had
+        is_kept(client, file)
+        assert (
+            page.evaluate("Object.keys(localStorage).filter((key) => key.includes('paused'))") == []
+        )
+
+
 def test_a_file_that_the_browser_has_not_kept_is_chosen_again(
     server: Server, browser: Browser, tmp_path: Path
 ) -> None:

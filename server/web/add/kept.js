@@ -3,7 +3,10 @@
  * after a reload. Only those that are not too large to be copied; none where it may not be done.
  *
  *   kept.put(url, file)  → whether it is kept      kept.get(url) → File or null      kept.drop(url)
+ *   kept.pause(url, yes), isPaused(url)            what was paused is so after a reload, too
  */
+
+import { memory } from "../dom.js";
 
 const LARGEST = 256 * 1024 * 1024;
 let opened = null;
@@ -34,5 +37,11 @@ export const kept = {
     return store("readwrite", (files) => files.put(file, url)).then(() => true, () => false);
   },
   get: (url) => store("readonly", (files) => files.get(url)).then((file) => file ?? null, () => null),
-  drop: (url) => store("readwrite", (files) => files.delete(url)).catch(() => {}),
+  drop(url) {
+    this.pause(url, false);
+    return store("readwrite", (files) => files.delete(url)).catch(() => {});
+  },
+  // One entry each: other tabs have their own.
+  pause: (url, yes) => memory.set(`paused.${url}`, yes || null),
+  isPaused: (url) => memory.get(`paused.${url}`, false),
 };

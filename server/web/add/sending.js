@@ -50,7 +50,8 @@ export class Sending extends EventTarget {
 
   /**
    * @param {{file: File | null, name: string, size: number, place?: {project_id?: string, scene_id?: string},
-   *   previous?: object, sent?: number}} given `previous`: what is remembered of its upload
+   *   previous?: object, sent?: number}} given `previous`: what is remembered of its upload, which
+   *   stays paused if it was
    */
   constructor({ file, name, size, place = {}, previous = null, sent = 0 }) {
     super();
@@ -58,6 +59,11 @@ export class Sending extends EventTarget {
     this.#previous = previous;
     if (previous) this.url = pathOf(previous.uploadUrl);
     if (!file) this.state = "lost";
+    else if (previous) {
+      this.safe = true;
+      if (kept.isPaused(this.url)) this.state = "paused";
+      this.#hold();
+    }
   }
 
   /** Whether this is the file that a lost one has to go on with. */
@@ -76,6 +82,7 @@ export class Sending extends EventTarget {
     clearTimeout(this.#timer);
     this.words = "";
     this.#samples = [];
+    if (this.url) kept.pause(this.url, false);
     this.#be("uploading");
     addEventListener("online", this.#online);
     live.addEventListener("online", this.#online);
@@ -98,6 +105,7 @@ export class Sending extends EventTarget {
 
   pause() {
     this.#be("paused");
+    if (this.url) kept.pause(this.url, true);
     clearTimeout(this.#timer);
     this.#tus?.abort().catch(() => {});
   }
@@ -128,12 +136,16 @@ export class Sending extends EventTarget {
   /** The server knows it: from here on it can be gone on with. */
   async #named() {
     this.url = pathOf(this.#tus.url);
-    this.#release();
-    // Other tabs leave it alone as long as this is held.
-    navigator.locks?.request(lockOf(this.url), () => new Promise((resolve) => (this.#release = resolve)));
+    this.#hold();
     this.safe = await kept.put(this.url, this.file);
     // It was quicker than that.
     if (this.state === "done" || this.state === "canceled") kept.drop(this.url);
+  }
+
+  /** Other tabs leave it alone as long as this is held. */
+  #hold() {
+    this.#release();
+    navigator.locks?.request(lockOf(this.url), () => new Promise((resolve) => (this.#release = resolve)));
   }
 
   #progress(sent) {

@@ -15,6 +15,7 @@ import { Sending, elsewhere, forget, load, pathOf } from "./sending.js";
 
 const AT_ONCE = 3;
 const RUNNING = new Set(["uploading", "storing", "offline"]);
+const UNFINISHED = new Set(["waiting", "paused", ...RUNNING]);
 
 class Uploads extends EventTarget {
   /** @type {Map<Sending, ReturnType<typeof uploadCard>>} */
@@ -25,7 +26,7 @@ class Uploads extends EventTarget {
     super();
     addEventListener("beforeunload", (event) => {
       // What the browser keeps goes on by itself.
-      if ([...this.#all.keys()].some((one) => one.state === "waiting" || (RUNNING.has(one.state) && !one.safe))) event.preventDefault();
+      if ([...this.#all.keys()].some((one) => UNFINISHED.has(one.state) && !one.safe)) event.preventDefault();
     });
   }
 
