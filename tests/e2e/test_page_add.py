@@ -203,6 +203,28 @@ def test_what_was_paused_is_paused_after_a_reload(
         )
 
 
+def test_an_upload_that_ends_leaves_the_focus_where_it_presses_nothing(
+    server: Server, browser: Browser, tmp_path: Path
+) -> None:
+    """Pressed twice in a hurry, Cancel cancels one; after the last the view's heading has it."""
+    with opened(browser, server.url) as page, server.client() as client:
+        sign_in(page, KEY)
+        Line(page).at(MIB)
+        add(page, *(a_file(tmp_path, f"{name}.bin", 9 * MIB) for name in ("one", "two")))
+        cards = page.locator("[data-upload]")
+        expect(cards).to_have_count(2)
+        until(lambda: len(unfinished(client)) == 2)
+        page.get_by_role("button", name="Cancel: one.bin").focus()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Enter")
+        expect(cards).to_have_count(1)
+        expect(cards.get_by_text("two.bin", exact=True)).to_be_focused()
+        page.get_by_role("button", name="Cancel: two.bin").focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1, name="Library")).to_be_focused()
+        until(lambda: unfinished(client) == [])
+
+
 def test_a_file_that_the_browser_has_not_kept_is_chosen_again(
     server: Server, browser: Browser, tmp_path: Path
 ) -> None:

@@ -36,7 +36,7 @@ export function uploadCard(one, acts) {
   const row = h("div.card-buttons");
   const body = h("div.card-body", {},
     h("p.meta", {}, status, h("span.counter", {}, bytes(one.size))),
-    h("p.name", { title: one.name }, one.name), rate, reason, row);
+    h("p.name", { title: one.name, tabindex: -1 }, one.name), rate, reason, row);
   const element = h("li.tile.card", { "data-upload": one.name }, frame.element, body);
 
   function update() {

@@ -82,9 +82,11 @@ class Uploads extends EventTarget {
   #heard(one, card) {
     if (one.state === "done" || one.state === "canceled") {
       const had = card.element.contains(document.activeElement);
+      const { nextElementSibling: next, previousElementSibling: before } = card.element;
       this.#all.delete(one);
       this.#changed();
-      if (had) (document.querySelector("#cards button") ?? document.querySelector("#view h1"))?.focus();
+      // Not to a button: a second press would act on something else.
+      if (had) ((next ?? before)?.querySelector(".name") ?? document.querySelector("#view h1"))?.focus();
       if (one.state === "done") this.#done.push(one.name);
       this.#tell();
     } else {
