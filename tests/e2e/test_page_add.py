@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from tests.e2e.browser import PHONE, opened, overflow, sign_in, visit
 from tests.http.conftest import new_user
@@ -223,6 +223,41 @@ def test_an_upload_that_ends_leaves_the_focus_where_it_presses_nothing(
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", level=1, name="Library")).to_be_focused()
         until(lambda: unfinished(client) == [])
+
+
+def test_the_dialog_remembers_where_things_go(server: Server, browser: Browser) -> None:
+    """A project and its scene, also after a reload; no field for scenes before there are any."""
+    with server.client() as client:
+        _, key = new_user(client, "Placer")
+    with server.client(key) as client:
+        project = client.post("/api/v3/projects", json={"name": "Harbour"}).json()["id"]
+        client.post("/api/v3/projects", json={"name": "Empty"}).raise_for_status()
+        path = f"/api/v3/projects/{project}/scenes"
+        client.post(path, json={"name": "Arrival"}).raise_for_status()
+    waiting: list[Route] = []
+    with opened(browser, server.url) as page:
+        sign_in(page, key)
+        visit(page, "Jobs")
+        page.route("**/scenes?*", lambda route: waiting.append(route))
+        dialog = page.get_by_role("dialog")
+        scene = dialog.get_by_label("Scene")
+        page.get_by_role("button", name="Add", exact=True).click()
+        expect(scene).to_be_hidden()
+        with page.expect_request("**/scenes?*"):
+            dialog.get_by_label("Project").select_option(label="Harbour")
+        expect(scene).to_be_hidden()
+        for one in waiting:
+            one.continue_()
+        page.unroute_all()
+        scene.select_option(label="Arrival")
+        page.keyboard.press("Escape")
+        page.reload()
+        page.get_by_role("heading", level=1, name="Jobs").wait_for()
+        page.get_by_role("button", name="Add", exact=True).click()
+        expect(scene.locator(":checked")).to_have_text("Arrival")
+        expect(dialog.get_by_label("Project").locator(":checked")).to_have_text("Harbour")
+        dialog.get_by_label("Project").select_option(label="Empty")
+        expect(scene).to_be_hidden()
 
 
 def test_a_file_that_the_browser_has_not_kept_is_chosen_again(

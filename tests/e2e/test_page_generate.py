@@ -249,6 +249,9 @@ def test_frames_come_from_everywhere(pair: Pair, browser: Browser) -> None:
 
         page.get_by_label("Project").select_option(label="Harbour")
         page.get_by_label("Scene").select_option(label="Opening")
+        page.reload()
+        expect(page.get_by_label("Project").locator(":checked")).to_have_text("Harbour")
+        expect(page.get_by_label("Scene").locator(":checked")).to_have_text("Opening")
         page.get_by_label("Join the clips into one video").uncheck()
         page.get_by_role("listitem", name="Clip 2").get_by_text("Only for this clip").click()
         page.get_by_label("More input, as JSON").last.fill('{"seed": 7}')

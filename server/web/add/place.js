@@ -43,6 +43,8 @@ export function placeFields(chosen, { onChange, signal, prefix }) {
     const id = project.value || projects.value?.find((one) => one.is_default)?.id;
     if (!id) return showScenes([]);
     const store = scenes(id);
+    // Whether there are any is not known yet.
+    if (store.value === undefined) sceneField.hidden = true;
     if (known !== store) {
       known = store;
       store.subscribe((all) => known === store && showScenes(all), { signal });
@@ -63,9 +65,11 @@ export function placeFields(chosen, { onChange, signal, prefix }) {
     }
   }
 
+  // Until it is known what there is, what was chosen stays chosen.
+  project.append(h("option", { value: wanted }, wanted ? "…" : "Default"));
+  sceneField.hidden = true;
   projects.subscribe(offer, { signal });
   projects.ready().catch(() => {});
-  offer(projects.value ?? []);
   return element;
 }
 
