@@ -46,6 +46,13 @@ FOCUS = """() => {
   return null;
 }"""
 
+# Whether all of it can be seen between the bars that lie over a phone's page.
+BETWEEN_BARS = """(one) => {
+  const box = (it) => it.getBoundingClientRect();
+  return box(one).top >= box(document.querySelector(".rail")).bottom
+    && box(one).bottom <= box(document.querySelector(".nav")).top;
+}"""
+
 
 @dataclass
 class View:
@@ -209,6 +216,25 @@ def test_a_key_that_may_not_is_told_before_it_tries(
         page.keyboard.press("Enter")
         expect(page.get_by_text("it lacks the scope 'write'")).to_be_visible()
         expect(scene).to_have_value("Dawn")
+
+
+def test_a_new_scene_is_in_sight_on_a_phone(
+    server: Server, browser: Browser, client: httpx.Client
+) -> None:
+    """All of it, clear of the bars: its name is typed over, and what is below it can be pressed."""
+    project = client.post("/api/v3/projects", json={"name": "Phone"}).json()["id"]
+    for name in ("Arrival", "Storm"):
+        path = f"/api/v3/projects/{project}/scenes"
+        client.post(path, json={"name": name}).raise_for_status()
+    with opened(browser, server.url, viewport=NARROW, reduced_motion="reduce") as page:
+        page.goto(f"/#/manage/projects/{project}")
+        sign_in(page, KEY, "Phone")
+        page.get_by_role("button", name="New scene").click()
+        expect(page.get_by_label("Name of scene 3")).to_be_focused()
+        assert page.locator(".scene").last.evaluate(BETWEEN_BARS)
+        controls = page.locator(".scene :is(input, button, a):visible")
+        assert min(controls.evaluate_all("all => all.map((one) => one.offsetHeight)")) >= 40
+        assert violations(page, [("light", NARROW)]) == []
 
 
 class Keyboard:

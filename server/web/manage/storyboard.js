@@ -82,10 +82,12 @@ export async function mount(root, { params, signal }) {
 
   /** A new one is there: its name is to be typed over. */
   function begin() {
-    const name = fresh && board.querySelector(`[data-scene="${fresh}"] .scene-name`);
-    if (!name) return;
+    const scene = fresh && board.querySelector(`[data-scene="${fresh}"]`);
+    if (!scene) return;
     fresh = null;
-    name.scrollIntoView({ block: "nearest" });
+    // All of it, as far as there is room.
+    scene.scrollIntoView({ block: "nearest" });
+    const name = scene.querySelector(".scene-name");
     name.focus();
     name.select();
   }
