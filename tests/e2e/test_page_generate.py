@@ -39,6 +39,12 @@ PASTE = """async (name) => {
     new ClipboardEvent("paste", { bubbles: true, cancelable: true, clipboardData: data }));
 }"""
 
+# What can be pressed, and is lower than a finger. A label makes its box larger.
+SMALL = """(view) => [...view.querySelectorAll("select, input, summary, button, textarea")]
+  .map((one) => one.closest("label") ?? one)
+  .filter((one) => one.checkVisibility() && one.offsetHeight > 2 && one.offsetHeight < 44)
+  .map((one) => `${one.tagName} ${one.id} ${one.className} ${one.offsetHeight}`)"""
+
 
 @pytest.fixture
 def environment() -> dict[str, str]:
@@ -207,6 +213,26 @@ def test_what_is_dragged_scrolls_the_page_on_a_phone(pair: Pair, browser: Browse
         expect(page.locator("#shots > :first-child")).to_have_class(re.compile("dragged"))
         touch("touchEnd")
         assert order(page) == ["one", "two", "three", "four"]
+
+
+def test_a_phone_has_room_for_fingers(pair: Pair, browser: Browser) -> None:
+    """Every field, choice and thing to unfold is 44 px high; frames stay beside each other."""
+    with opened(browser, pair.server.url, viewport=PHONE, has_touch=True) as page:
+        sign_in(page, KEY)
+        visit(page, "Generate")
+        page.get_by_label("Model", exact=True).select_option(label="Veo 3.1 Fast")
+        page.get_by_role("button", name="Add a clip").tap()
+        page.get_by_text("Only for this clip").first.tap()
+        expect(page.get_by_label("More input, as JSON").first).to_be_visible()
+        for width in (390, 320):
+            page.set_viewport_size({**PHONE, "width": width})
+            assert overflow(page) == []
+            assert page.locator("#view").evaluate(SMALL) == []
+            for one in page.locator(".slots").all():
+                assert one.evaluate("one => one.scrollWidth <= one.clientWidth")
+                assert one.locator(".slot").evaluate_all(
+                    "all => all.every((one) => one.scrollWidth <= one.clientWidth)"
+                )
 
 
 def test_frames_come_from_everywhere(pair: Pair, browser: Browser) -> None:
