@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.e2e.browser import PHONE, all_shown, opened, overflow, sign_in
 from tests.http.conftest import new_user, upload
@@ -354,6 +354,7 @@ def test_several_are_moved_downloaded_deleted_and_brought_back(
         bar.get_by_role("button", name="Delete").click()
         expect(page.locator("#library li")).to_have_count(2)
         expect(bar).to_be_hidden()
+        expect(page.get_by_text("3 items are in the trash.")).to_be_visible()
         assert client.get("/api/v3/assets?trashed=true").json()["matching"] == 3
         page.get_by_role("button", name="Undo").click()
         expect(page.locator("#library li")).to_have_count(5)
@@ -367,6 +368,98 @@ def test_several_are_moved_downloaded_deleted_and_brought_back(
         expect(bar).to_contain_text("5 items selected")
         bar.get_by_role("button", name="Clear the selection").click()
         expect(boxes.first).not_to_be_checked()
+
+
+def test_what_is_deleted_is_out_of_sight_at_once(
+    server: Server, browser: Browser, mine: tuple[httpx.Client, str]
+) -> None:
+    """Before the server has answered; nothing meanwhile brings it back, but Undo does."""
+    client, key = mine
+    pictures(client, "a", "b", "c")
+    held: list[Route] = []
+    with opened(browser, server.url) as page:
+        sign_in(page, key)
+        shown = page.locator("#library li")
+        expect(shown).to_have_count(3)
+        page.route("**/api/v3/assets/delete", lambda route: held.append(route))
+        tile(page, "b.jpg").get_by_role("button").focus()
+        page.keyboard.press("Delete")
+        expect(shown).to_have_count(2)
+        expect(tile(page, "a.jpg").get_by_role("button")).to_be_focused()
+        pictures(client, "d")
+        expect(tile(page, "d.jpg")).to_be_visible()
+        expect(shown).to_have_count(3)
+        expect(page.locator(".view-count")).to_have_text("3")
+        for one in held:
+            one.continue_()
+        expect(page.get_by_text("b.jpg is in the trash.")).to_be_visible()
+        expect(shown).to_have_count(3)
+        page.get_by_role("button", name="Undo").click()
+        expect(tile(page, "b.jpg")).to_be_visible()
+        expect(page.locator(".view-count")).to_have_text("4")
+
+
+def test_what_is_not_deleted_after_all_is_where_it_was(
+    server: Server, browser: Browser, mine: tuple[httpx.Client, str]
+) -> None:
+    """With the server's words, and selected as before, also further down than a first page."""
+    client, key = mine
+    made = pictures(client, "first")[0]["id"]
+    until(lambda: client.get(f"/api/v3/assets/{made}").json()["processing_state"] == "done")
+    multiply(server.folder / "reelbase.db", made, 100)
+    held: list[Route] = []
+    with opened(browser, server.url, expected=("status of 503",)) as page:
+        sign_in(page, key)
+        shown = page.locator("#library li")
+        page.route("**/api/v3/assets/delete", lambda route: held.append(route))
+        shown.first.get_by_role("button").focus()
+        page.keyboard.press("x")
+
+        def at_the_end() -> bool:
+            page.keyboard.press("End")
+            return tile(page, "100-first.jpg").is_visible()
+
+        until(at_the_end, what=lambda: "the end of the list")
+        before = shown.locator(".name").all_inner_texts()
+        page.keyboard.press("Shift+ArrowLeft")
+        bar = page.get_by_role("region", name="Selected")
+        expect(bar).to_contain_text("3 items selected")
+        bar.get_by_role("button", name="Delete").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator(".view-count")).to_have_text("98")
+        expect(bar).to_be_hidden()
+        expect(page.locator("#library .tile-open:focus")).to_have_count(1)
+        for one in held:
+            one.fulfill(status=503, json={"detail": "Not now."})
+        expect(page.get_by_role("alert")).to_have_text("Not now.")
+        expect(page.locator(".view-count")).to_have_text("101")
+        expect(bar).to_contain_text("3 items selected")
+        page.keyboard.press("End")
+        expect(shown.locator(".name").last).to_have_text(before[-1])
+        assert shown.locator(".name").all_inner_texts() == before
+        assert client.get("/api/v3/assets?trashed=true").json()["matching"] == 0
+
+
+def test_what_is_deleted_is_loaded_no_further(
+    server: Server, browser: Browser, mine: tuple[httpx.Client, str]
+) -> None:
+    """A picture that is on its way would be refused, and the browser would complain of it."""
+    client, key = mine
+
+    def hold(route: Route) -> None:
+        if route.request.resource_type != "image":
+            route.continue_()
+
+    with opened(browser, server.url) as page:
+        sign_in(page, key)
+        expect(page.get_by_text("Nothing shot yet.")).to_be_visible()
+        page.route("**/api/**", hold)
+        with page.expect_request(lambda asked: asked.resource_type == "image"):
+            pictures(client, "slow")
+        tile(page, "slow.jpg").get_by_role("button").focus()
+        with page.expect_event("requestfailed", lambda asked: asked.resource_type == "image"):
+            page.keyboard.press("Delete")
+        expect(page.get_by_text("slow.jpg is in the trash.")).to_be_visible()
 
 
 def test_the_keyboard_is_enough(

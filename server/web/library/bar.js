@@ -13,26 +13,19 @@ export function bar(signal) {
     h(`button.bar-button${more}`, { type: "button", onclick }, icon(name), h("span", {}, label));
   const all = h("button.quiet", { type: "button", onclick: () => selection.all() }, "Select all");
   const acts = h("div.bar-acts", {},
-    act("folder", "Move", () => finish(move)),
+    act("folder", "Move", async () => (await move(selection.assets)) && selection.clear()),
     act("download", "Download", () => download(selection.assets)),
-    act("trash", "Delete", () => finish(trash), ".grave"));
+    // They are out of sight at once, and so is the bar.
+    act("trash", "Delete", () => (trash(selection.assets), selection.clear()), ".grave"));
   const element = h("div.bar", { role: "region", "aria-label": "Selected", hidden: true },
-    h("button.icon-button", { type: "button", "aria-label": "Clear the selection", onclick: clear }, icon("close")),
+    h("button.icon-button", { type: "button", "aria-label": "Clear the selection", onclick: () => selection.clear() }, icon("close")),
     h("p.bar-words", {}, words, weight), all, acts);
 
-  async function finish(act) {
-    if (await act(selection.assets)) clear();
-  }
-
-  /** What had the focus goes away with the bar. */
-  function clear() {
-    const had = element.contains(document.activeElement);
-    selection.clear();
-    if (had) ($("library").querySelector('.tile-open[tabindex="0"]') ?? document.querySelector("#view h1"))?.focus();
-  }
-
   function show() {
+    const had = element.contains(document.activeElement);
     element.hidden = !selection.active;
+    // What had the focus goes away with the bar.
+    if (had && element.hidden) ($("library").querySelector('.tile-open[tabindex="0"]') ?? document.querySelector("#view h1"))?.focus();
     const chosen = selection.assets;
     const size = chosen.reduce((sum, one) => sum + (one.size ?? 0), 0);
     setText(words, chosen.length ? `${items(chosen.length)} selected` : "Select items");
@@ -47,7 +40,7 @@ export function bar(signal) {
     // Those have a use for it themselves.
     if (event.target.matches("input:not([type=checkbox]), select, textarea")) return;
     event.preventDefault();
-    clear();
+    selection.clear();
   }, { signal });
   selection.addEventListener("change", show, { signal });
   list.addEventListener("change", show, { signal });

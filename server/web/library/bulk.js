@@ -1,18 +1,20 @@
 /**
  * What is done to one asset or to several, wherever they are shown.
  *
- *   trash(assets)      → Promise<boolean>: they are in the trash, with a word that takes it back
+ *   trash(assets)      → Promise<boolean>: they are in the trash, with a word that takes it back;
+ *                      in the library they are out of sight at once
  *   move(assets)       asks for a project and a scene → Promise<boolean>: they are there
  *   download(assets)   one after the other, as browsers allow it
  */
 
 import { downloadOf, post } from "../api.js";
 import { openDialog } from "../dialog.js";
-import { h } from "../dom.js";
+import { $, h } from "../dom.js";
 import { items, title } from "../format.js";
 import { toast } from "../notice.js";
 import { placeFields } from "./place.js";
 import { list } from "./list.js";
+import { selection } from "./selection.js";
 
 // The API takes so many at once.
 const AT_ONCE = 200;
@@ -25,15 +27,23 @@ const are = (assets) => (assets.length === 1 ? "is" : "are");
 
 export async function trash(assets) {
   const ids = assets.map((one) => one.id);
+  const chosen = ids.filter((id) => selection.has(id));
+  // The player shows its own until it is left.
+  const hidden = $("library") && list.hide(...ids);
   try {
-    await inPieces(ids, (piece) => post("/assets/delete", { ids: piece }));
+    await inPieces(ids, async (piece) => {
+      await post("/assets/delete", { ids: piece });
+      hidden?.gone(piece);
+    });
   } catch (error) {
     // Some may have been gone already: the list has to be looked at again.
-    list.refresh();
+    if (hidden) hidden.back();
+    else list.refresh();
+    if ($("library")) selection.add(chosen);
     toast(error.message, { bad: true });
     return false;
   }
-  list.drop(...ids);
+  if (!hidden) list.drop(...ids);
   toast(`${called(assets)} ${are(assets)} in the trash.`, { action: "Undo", onAction: () => restore(assets), seconds: UNDO });
   return true;
 }

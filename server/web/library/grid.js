@@ -185,6 +185,7 @@ export class Grid {
     else if (chosen && event.target.matches(".tile-check") && key === " ") return;
     else if (chosen && event.shiftKey) selection.reach(this.#current);
     else if (chosen) selection.toggle(this.#current);
+    else if (key === "Delete" && event.repeat) return;
     else if (key === "Delete") trash(selection.size ? selection.assets : [list.find(this.#current)]);
     else return;
     event.preventDefault();

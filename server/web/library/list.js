@@ -7,6 +7,7 @@
  *   list.matching, list.all   how many match the filters, of how many there are
  *   list.arrived         how many are new since, and hidden by the filters
  *   list.seen            the id of the one that was opened last
+ *   list.hide(...ids)    out of sight at once, while they are deleted
  *   list.again(id)       tells that an asset is to be shown anew: event `asset`, detail: id
  */
 
@@ -20,10 +21,17 @@ const PAGE = 120;
 // So many changes are fetched one by one; more are quicker as a list.
 const FEW = 8;
 
+const newestFirst = (one, other) =>
+  one.created_at === other.created_at ? (one.id < other.id ? 1 : -1) : one.created_at < other.created_at ? 1 : -1;
+
 class List extends EventTarget {
   #cursor = null;
   #loading = null;
   #turn = 0;
+  #asked = 0;
+  #waiting = 0;
+  /** @type {Map<string, number>} what is deleted, and which is the last request that may still find it */
+  #leaving = new Map();
   /** @type {Map<string, number> | null} where each asset is, by its id */
   #places = null;
   assets = [];
@@ -94,7 +102,7 @@ class List extends EventTarget {
     const turn = this.#turn;
     const page = await this.#page(null, FIRST);
     if (!page || turn !== this.#turn) return;
-    const last = page.items.at(-1);
+    const { last } = page;
     const fresh = new Set(page.items.map((one) => one.id));
     const older =
       page.next_cursor && last
@@ -157,6 +165,40 @@ class List extends EventTarget {
   }
 
   /**
+   * Take assets away before the server has answered; what was asked for before does not bring them back.
+   * @returns {{gone: (ids: string[]) => void, back: () => void}} gone: these are deleted; back: the
+   *   others are not, and are where they were
+   */
+  hide(...ids) {
+    const hidden = ids.map((id) => this.find(id)).filter(Boolean);
+    const left = new Set(ids);
+    const [turn, asked, waiting] = [this.#turn, this.#asked, this.#waiting];
+    for (const id of ids) this.#leaving.set(id, Infinity);
+    this.drop(...ids);
+    return {
+      gone: (piece) => {
+        for (const id of piece) {
+          left.delete(id);
+          this.#leaving.set(id, this.#asked);
+        }
+        // How many there are was counted meanwhile, with or without them.
+        if (!left.size && (waiting || asked !== this.#asked)) this.refresh();
+      },
+      back: () => {
+        for (const id of left) this.#leaving.delete(id);
+        if (turn !== this.#turn) return this.reload();
+        const kept = hidden.filter((one) => left.has(one.id) && !this.find(one.id));
+        this.assets = [...this.assets, ...kept].sort(newestFirst);
+        this.matching += kept.length;
+        this.all += kept.length;
+        this.#changed();
+        // Some may have been gone already.
+        return this.refresh();
+      },
+    };
+  }
+
+  /**
    * As they are now: what does not show what it should may have another URL.
    * @returns {Promise<object[]>} those that are there
    */
@@ -174,15 +216,21 @@ class List extends EventTarget {
   }
 
   async #page(cursor, limit) {
+    const number = ++this.#asked;
+    this.#waiting += 1;
     try {
       const page = await get("/assets", { ...this.filters, cursor, limit });
       this.trouble = "";
-      return page;
+      const items = page.items.filter((one) => !(this.#leaving.get(one.id) >= number));
+      const fewer = page.items.length - items.length;
+      return { ...page, items, last: page.items.at(-1), matching: page.matching - fewer, all: page.all - fewer };
     } catch (error) {
       this.trouble = error.message;
       // While the connection is lost the page says so elsewhere.
       if (error.status) toast(error.message, { bad: true });
       return null;
+    } finally {
+      this.#waiting -= 1;
     }
   }
 

@@ -2,7 +2,7 @@
  * Which assets are selected, for what is done to several at once.
  *
  *   selection.has(id), size, assets    `active`: a click selects instead of opening
- *   toggle(id), reach(id) (all from the last one to this), all(), clear(), pick(on)
+ *   toggle(id), reach(id) (all from the last one to this), add(ids), all(), clear(), pick(on)
  *   event `change`
  */
 
@@ -61,7 +61,14 @@ class Selection extends EventTarget {
 
   /** All that are loaded. */
   all() {
-    for (const one of list.assets) this.#ids.add(one.id);
+    this.add(list.assets.map((one) => one.id));
+  }
+
+  /** Those of them that are shown. */
+  add(ids) {
+    const shown = ids.filter((id) => list.find(id));
+    if (!shown.length) return;
+    for (const id of shown) this.#ids.add(id);
     this.#changed();
   }
 

@@ -100,7 +100,12 @@ export function tile(first, { open, check, renew }) {
     });
   }
 
-  const end = () => unwatch();
+  /** What is out of sight loads no further: it may be deleted by now. */
+  function end() {
+    unwatch();
+    picture.removeAttribute("src");
+  }
+
   return { element, button, update, tick, end };
 }
 
