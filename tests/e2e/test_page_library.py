@@ -366,6 +366,8 @@ def test_several_are_moved_downloaded_deleted_and_brought_back(
         expect(bar).to_contain_text("1 item selected")
         bar.get_by_role("button", name="Select all").click()
         expect(bar).to_contain_text("5 items selected")
+        # There is nothing more to select: the button is gone, and the focus near it.
+        expect(bar).to_be_focused()
         bar.get_by_role("button", name="Clear the selection").click()
         expect(boxes.first).not_to_be_checked()
 

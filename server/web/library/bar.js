@@ -17,7 +17,7 @@ export function bar(signal) {
     act("download", "Download", () => download(selection.assets)),
     // They are out of sight at once, and so is the bar.
     act("trash", "Delete", () => (trash(selection.assets), selection.clear()), ".grave"));
-  const element = h("div.bar", { role: "region", "aria-label": "Selected", hidden: true },
+  const element = h("div.bar", { role: "region", "aria-label": "Selected", tabindex: -1, hidden: true },
     h("button.icon-button", { type: "button", "aria-label": "Clear the selection", onclick: () => selection.clear() }, icon("close")),
     h("p.bar-words", {}, words, weight), all, acts);
 
@@ -31,7 +31,9 @@ export function bar(signal) {
     setText(words, chosen.length ? `${items(chosen.length)} selected` : "Select items");
     setText(weight, size ? `, ${bytes(size)}` : "");
     setText(all, list.hasMore ? `Select the ${list.assets.length} loaded` : "Select all");
+    const held = all === document.activeElement;
     all.hidden = chosen.length === list.assets.length;
+    if (held && all.hidden) element.focus();
     for (const one of acts.children) one.disabled = !chosen.length;
   }
 
