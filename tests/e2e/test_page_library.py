@@ -30,6 +30,14 @@ STICKING_OUT = """(bar) => {
   }).map((one) => one.textContent);
 }"""
 
+# Whether what has the focus is between the header and the bar.
+CLEAR = """() => {
+  const one = document.activeElement;
+  const box = (name) => document.querySelector(name).getBoundingClientRect();
+  const { top, bottom } = one.getBoundingClientRect();
+  return one.matches(".tile-open") && top >= box(".rail").bottom && bottom <= box(".bar").top;
+}"""
+
 # What of a tile lies over something else, or is cut off.
 CROWDED = """(tile) => {
   const box = (one) => one.getBoundingClientRect();
@@ -508,6 +516,24 @@ def test_the_keyboard_is_enough(
         expect(page.locator("#library li")).to_have_count(3)
         expect(bar).to_be_hidden()
         expect(page.locator("#library").get_by_role("button", name="a.jpg")).to_be_focused()
+
+
+def test_the_current_tile_is_clear_of_the_bars_of_a_phone(
+    server: Server, browser: Browser, mine: tuple[httpx.Client, str]
+) -> None:
+    """Also of the bar of what is selected, at either end."""
+    client, key = mine
+    made = pictures(client, "first")[0]["id"]
+    until(lambda: client.get(f"/api/v3/assets/{made}").json()["processing_state"] == "done")
+    multiply(server.folder / "reelbase.db", made, 20)
+    with opened(browser, server.url, viewport={"width": 320, "height": 640}) as page:
+        sign_in(page, key)
+        page.locator("#library .tile-open").first.focus()
+        page.keyboard.press("x")
+        expect(page.get_by_role("region", name="Selected")).to_be_visible()
+        for press in ("End", "ArrowUp", "Home", *["ArrowDown"] * 4, *["ArrowUp"] * 4):
+            page.keyboard.press(press)
+            assert page.evaluate(CLEAR), press
 
 
 def test_thousands_are_a_few_hundred_nodes(

@@ -200,17 +200,9 @@ export class Grid {
     this.#current = list.assets[to].id;
     this.#draw();
     this.again(before);
-    this.#reveal(to);
+    // Clear of what lies over the page's ends: page.css knows.
+    this.button.scrollIntoView({ block: "nearest" });
     this.button.focus({ preventScroll: true });
     if (selecting) selection.reach(this.#current);
-  }
-
-  /** Scrolls just so far that a tile is in sight, clear of what lies over the page's ends. */
-  #reveal(index) {
-    const { columns, row } = this.#shape;
-    const top = this.element.getBoundingClientRect().top + Math.floor(index / columns) * row;
-    const margin = 76;
-    if (top < margin) scrollBy(0, top - margin);
-    else if (top + row > innerHeight - margin) scrollBy(0, top + row - innerHeight + margin);
   }
 }
