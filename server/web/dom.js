@@ -6,6 +6,7 @@
  *   icon("trash")             one of the sprite's in index.html
  *   $("id")                   what stands in index.html, or in the view that is shown
  *   arrange(parent, elements) children in this order, touching only what is out of place
+ *   beside(card)              → a function that puts the focus where it goes on when a card goes
  *   setText, debounce, randomId, memory.get/set (localStorage, JSON)
  */
 
@@ -63,6 +64,16 @@ export function arrange(parent, elements) {
   elements.forEach((element, index) => {
     if (parent.children[index] !== element) parent.insertBefore(element, parent.children[index] ?? null);
   });
+}
+
+/**
+ * To be asked before a card goes. On a name, not on a button: a second press would act on another.
+ * @param {Element} card
+ * @returns {() => void} puts the focus on the next card, or on the view's heading
+ */
+export function beside(card) {
+  const near = card.nextElementSibling ?? card.previousElementSibling;
+  return () => ((near?.isConnected && near.querySelector(".name")) || document.querySelector("#view h1"))?.focus();
 }
 
 /** Calls back once things have been quiet for `ms`. */

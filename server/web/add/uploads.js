@@ -8,6 +8,7 @@
  */
 
 import { get } from "../api.js";
+import { beside } from "../dom.js";
 import { announce, toast } from "../notice.js";
 import { uploadCard } from "./card.js";
 import { kept } from "./kept.js";
@@ -82,11 +83,10 @@ class Uploads extends EventTarget {
   #heard(one, card) {
     if (one.state === "done" || one.state === "canceled") {
       const had = card.element.contains(document.activeElement);
-      const { nextElementSibling: next, previousElementSibling: before } = card.element;
+      const goOn = beside(card.element);
       this.#all.delete(one);
       this.#changed();
-      // Not to a button: a second press would act on something else.
-      if (had) ((next ?? before)?.querySelector(".name") ?? document.querySelector("#view h1"))?.focus();
+      if (had) goOn();
       if (one.state === "done") this.#done.push(one.name);
       this.#tell();
     } else {

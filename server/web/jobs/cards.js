@@ -1,6 +1,7 @@
 /** The cards of jobs that run, or that failed and wait for somebody's word; and of those just done. */
 
 import { get } from "../api.js";
+import { beside } from "../dom.js";
 import { isActive } from "../live.js";
 import { announce } from "../notice.js";
 import { saving } from "../saving.js";
@@ -72,7 +73,7 @@ export class JobCards {
     const shown = this.#jobs.filter((job) => (isActive(job) || (!job.dismissed_at && stays(job))) && !(this.#asStudio && job.kind === "download"));
     const cards = new Map();
     for (const job of shown) {
-      const one = this.#cards.get(job.id) ?? jobCard(job, { onDismiss: leave });
+      const one = this.#cards.get(job.id) ?? jobCard(job, { onDismiss: (element) => queueMicrotask(beside(element)) });
       if (one.job !== job) one.update(job);
       cards.set(job.id, one);
     }
@@ -97,13 +98,4 @@ export class JobCards {
       if (job.outputs.some((one) => ids.has(one.id))) get(`/jobs/${job.id}`).then((now) => this.live.put(now), () => {});
     }
   }
-}
-
-/** A card goes: the focus goes on to the next one's name, where Enter does no harm, or to the top. */
-function leave(element) {
-  const place = [...element.parentElement.children].indexOf(element);
-  queueMicrotask(() => {
-    const next = [...document.querySelectorAll("#cards > li")];
-    (next[Math.min(place, next.length - 1)]?.querySelector("a.name") ?? document.querySelector("#view h1"))?.focus();
-  });
 }
