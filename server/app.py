@@ -48,6 +48,7 @@ from server.http import (
 )
 from server.http.access_log import AccessLog
 from server.http.auth import COOKIE, Authentication, principal_of
+from server.http.body import JsonRequest
 from server.http.context import Services
 from server.http.documentation import Documentation
 from server.http.gate import Gate
@@ -246,6 +247,7 @@ def create_app(
             ),
         ),
         lifespan=[lifespan],
+        request_class=JsonRequest,
         request_max_body_size=1024 * 1024,
         logging_config=None,
         debug=False,

@@ -1,0 +1,47 @@
+"""Whatever is sent: it is refused as the sender's mistake, and nothing goes wrong on our side."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.e2e.test_two_users import operations
+from tests.http.conftest import code
+from tests.http.test_documentation import NOBODY
+from tests.running import Server
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_unforeseen(server: Server) -> Iterator[None]:
+    """After each test: the log knows of no error of ours."""
+    yield
+    assert [one for one in server.log() if one["event"] == "unhandled error"] == []
+
+
+def json_routes(server: Server) -> Iterator[tuple[str, str, dict[str, object]]]:
+    """Every (method, path, example) that takes JSON, with ids of nothing in the path."""
+    for method, path, described in operations(server):
+        content = described.get("requestBody", {}).get("content", {})
+        if "application/json" in content:
+            for name, value in NOBODY.items():
+                path = path.replace("{" + name + "}", value)
+            yield method, path, content["application/json"]["example"]
+
+
+def test_what_is_no_json_is_a_bad_request(server: Server, client: httpx.Client) -> None:
+    """Also what is no UTF-8, and what is nested without end; the one as malformed as the other."""
+    bodies = (b'{"key":', b'{"key":"\xff"}', b"[" * 100_000, b'{"a":' * 2000, b"[" * 65 + b"]" * 65)
+    tried = 0
+    for method, path, _ in json_routes(server):
+        for body in bodies:
+            tried += 1
+            answer = client.request(method, path, content=body, headers=JSON)
+            what = f"{method} {path} {body[:9]!r}"
+            assert code(answer) == (400, "bad_request"), what
+    assert tried > 75
+    with server.client(None) as anyone:
+        for body in bodies:
+            answer = anyone.post("/api/v3/session", content=body, headers=JSON)
+            assert code(answer) == (400, "bad_request"), "it needs no credential"
