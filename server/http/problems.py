@@ -38,7 +38,9 @@ _WORDS = {
 
 
 # msgspec names the field in the message: "Object missing required field `clips`".
-_NAMED = re.compile(r"`([^`]+)`\s*$")
+_NAMED = re.compile(r"field `([^`]+)`\s*$")
+# What is said of a parameter that is not there, here that for the body.
+_NO_BODY = "'data'"
 
 
 class FieldProblem(Struct):
@@ -99,6 +101,8 @@ def on_http_error(_: Request[Any, Any, State], error: HTTPException) -> Response
         fields = [_field(issue) for issue in issues if isinstance(issue, dict)]
         detail = "; ".join(f"{f.field}: {f.message}" if f.field else f.message for f in fields)
         detail = f"The request has fields that are wrong: {detail}" if detail else error.detail
+        if [one.get("message") for one in issues] == [_NO_BODY]:
+            fields, detail = [], "The request has no body: JSON is wanted."
     title = HTTPStatus(status).phrase
     if detail == title:
         detail = _WORDS.get(status, detail)
@@ -109,14 +113,15 @@ def on_http_error(_: Request[Any, Any, State], error: HTTPException) -> Response
 def _field(issue: dict[str, Any]) -> FieldProblem:
     """A wrong field by the name that the caller knows: never our parameter's."""
     field, message = str(issue.get("key", "")), str(issue.get("message", ""))
-    if field == "data" and (named := _NAMED.search(message)):
-        field = named[1].removeprefix("$.")
+    if field == "data":
+        named = _NAMED.search(message)
+        field = named[1] if named else ""
     return FieldProblem(field, message)
 
 
 def on_any_error(request: Request[Any, Any, State], error: Exception) -> Response[Problem]:
     """What nobody foresaw: logged in full, told in one sentence."""
-    log.error("unhandled error", path=request.url.path, exc_info=error)
+    log.error("unhandled error", path=request.scope["path"], exc_info=error)
     return response(
         500,
         "Internal Server Error",

@@ -45,3 +45,14 @@ def test_what_is_no_json_is_a_bad_request(server: Server, client: httpx.Client) 
         for body in bodies:
             answer = anyone.post("/api/v3/session", content=body, headers=JSON)
             assert code(answer) == (400, "bad_request"), "it needs no credential"
+
+
+def test_no_body_at_all_is_told_in_words(server: Server, client: httpx.Client) -> None:
+    """And nothing of how the parameters of the code are called."""
+    for method, path, _ in json_routes(server):
+        answer = client.request(method, path)
+        assert code(answer) == (422, "invalid_request")
+        assert answer.json()["detail"] == "The request has no body: JSON is wanted.", path
+        answer = client.request(method, path, content=b"null", headers=JSON)
+        assert "data" not in answer.text, path
+        assert "null" not in [one["field"] for one in answer.json()["errors"]]
