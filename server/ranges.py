@@ -12,7 +12,8 @@ from email.utils import format_datetime, parsedate_to_datetime
 # More ranges than this in one request is an attack, not a player (CVE-2011-3192): ignored.
 MAX_RANGES = 64
 
-_SPEC = re.compile(r"(\d*)-(\d*)")
+# Python reads no numbers of thousands of digits.
+_SPEC = re.compile(r"(\d{0,1000})-(\d{0,1000})")
 _ETAG = re.compile(r'[ \t,]*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,|$)')
 
 

@@ -87,11 +87,18 @@ def check_origin(connection: Connection) -> None:
         good = site in ("same-origin", "none")
     else:
         origin = connection.headers.get("origin")
-        good = origin is None or urlsplit(origin).netloc == connection.headers.get("host")
+        good = origin is None or _is_of(origin, connection.headers.get("host"))
     if not good:
         raise Forbidden(
             "A session counts only for requests that come from our own page.", code="csrf_failed"
         )
+
+
+def _is_of(origin: str, host: str | None) -> bool:
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:
+        return False
 
 
 def needs(*scopes: str) -> Callable[[Connection, BaseRouteHandler], Awaitable[None]]:

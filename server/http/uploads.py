@@ -146,5 +146,9 @@ def _disposition_name(request: Request[Any, Any, State]) -> str | None:
         return None
     message = Message()
     message["Content-Disposition"] = header
-    name = message.get_filename()
+    try:
+        name = message.get_filename()
+    except TypeError:
+        # It cannot put the parts of a name in order when one of them has no number.
+        return None
     return unquote(name) if name else None

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.e2e.test_two_users import operations
-from tests.http.conftest import code
+from tests.http.conftest import code, upload
 from tests.http.test_documentation import NOBODY
 from tests.running import Server
 
@@ -56,3 +56,21 @@ def test_no_body_at_all_is_told_in_words(server: Server, client: httpx.Client) -
         answer = client.request(method, path, content=b"null", headers=JSON)
         assert "data" not in answer.text, path
         assert "null" not in [one["field"] for one in answer.json()["errors"]]
+
+
+def test_headers_that_make_no_sense_are_refused(server: Server, client: httpx.Client) -> None:
+    """A host that is none, an origin that is none, a name in pieces; a range beyond all numbers."""
+    answer = client.get("/api/v3/assets", headers={"Host": "a:b:c"})
+    assert code(answer) == (400, "bad_request")
+    assert "Host" in answer.json()["detail"]
+    with server.client(None) as anyone:
+        answer = anyone.post("/api/v3/session", json={}, headers={"Origin": "http://[::"})
+        assert code(answer) == (403, "csrf_failed")
+    made = upload(client, b"some bytes")
+    data = f"/api/v3/assets/{made['id']}/data"
+    for wanted in (f"bytes={'9' * 5000}-", f"bytes=0-{'9' * 5000}", f"bytes=-{'9' * 5000}"):
+        answer = client.get(data, headers={"Range": wanted})
+        assert (answer.status_code, answer.content) == (200, b"some bytes")
+    pieces = {"Content-Disposition": "attachment; filename*0*=a; filename*=b"}
+    answer = client.post("/api/v3/assets", content=b"x", headers=pieces)
+    assert (answer.status_code, answer.json()["filename"]) == (201, "upload.bin")
