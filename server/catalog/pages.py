@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, tuple_
@@ -49,7 +49,8 @@ def _decode(cursor: str) -> tuple[datetime, str]:
         moment = datetime.fromisoformat(at)
         if moment.tzinfo is None:
             raise ValueError
-    except (ValueError, binascii.Error):
+        moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError, binascii.Error):
         raise Invalid(
             "This cursor is not one that a list of ours gave out.", code="invalid_cursor"
         ) from None

@@ -18,6 +18,7 @@ from server.http.auth import COOKIE, check_origin, needs, owns
 from server.http.context import Services
 from server.http.present import List
 from server.http.problems import documented
+from server.http.reach import check_expiry
 
 Scope = Literal["read", "write", "generate", "admin"]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -174,11 +175,7 @@ async def make_key(
     missing = [scope for scope in data.scopes if scope not in principal.scopes]
     if missing and not principal.is_admin:
         raise Forbidden(f"A key cannot give what it lacks: {', '.join(missing)}.")
-    if data.expires_at is not None and (data.expires_at.tzinfo is None or data.expires_at <= now):
-        raise Invalid(
-            "expires_at must be a moment to come, with its time zone.",
-            fields=[{"field": "expires_at", "message": "is not in the future"}],
-        )
+    check_expiry(data.expires_at, now)
 
     def apply(conn: Connection) -> tuple[Row[Any], str]:
         # Others learn nothing about who exists.

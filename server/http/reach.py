@@ -1,6 +1,6 @@
 """What is within somebody's reach: their assets, their places, their lists."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from litestar.params import QueryParameter
@@ -54,9 +54,17 @@ def whose(principal: Principal, user_id: str | None) -> str:
 
 
 def check_expiry(expires_at: datetime | None, now: datetime) -> None:
-    """Raise Invalid for a moment that has passed, or that names no zone."""
-    if expires_at is not None and (expires_at.tzinfo is None or expires_at <= now):
+    """Raise Invalid for a moment that has passed, that names no zone, or beyond the year 9999."""
+    if expires_at is not None and not _to_come(expires_at, now):
         raise Invalid(
-            "expires_at must be a moment to come, with its time zone.",
-            fields=[{"field": "expires_at", "message": "is not in the future"}],
+            "expires_at must be a moment to come, with its time zone, no later than the year 9999.",
+            fields=[{"field": "expires_at", "message": "is no moment to come"}],
         )
+
+
+def _to_come(moment: datetime, now: datetime) -> bool:
+    try:
+        # Shortly before the end of time a zone can put it beyond.
+        return moment.tzinfo is not None and moment.astimezone(UTC) > now
+    except OverflowError:
+        return False

@@ -41,7 +41,7 @@ def problem_with(body: bytes, headers: Mapping[str, str], keys: tuple[bytes, ...
     try:
         age = abs(time.time() - int(parts["timestamp"]))
         signature = bytes.fromhex(parts["signature"])
-    except ValueError:
+    except (ValueError, OverflowError):
         return "its headers cannot be read"
     if age > _AGE:
         return f"its timestamp is outside the tolerance of {_AGE} seconds"

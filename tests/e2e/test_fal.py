@@ -101,4 +101,7 @@ def test_forged_webhooks_are_refused(client: httpx.Client, fal: FakeFal) -> None
     assert client.post(url, content=body, headers=headers).json() == {"known": True}
     assert code(client.post(url, content=body + b" ", headers=headers)) == (401, "bad_webhook")
     assert code(client.post(url, content=body)) == (401, "bad_webhook")
+    for number in ("9" * 400, "9" * 5000, "soon"):
+        late = {**headers, "x-fal-webhook-timestamp": number}
+        assert code(client.post(url, content=body, headers=late)) == (401, "bad_webhook")
     assert len(client.get(f"/api/v3/jobs/{job['id']}").json()["outputs"]) == 1

@@ -1,5 +1,6 @@
 """Whatever is sent: it is refused as the sender's mistake, and nothing goes wrong on our side."""
 
+import base64
 from collections.abc import Iterator
 
 import httpx
@@ -11,6 +12,8 @@ from tests.http.test_documentation import NOBODY
 from tests.running import Server
 
 JSON = {"Content-Type": "application/json"}
+# In UTC it is in the year 10000, which no clock of ours knows.
+TOO_LATE = "9999-12-31T23:59:59-14:00"
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +77,26 @@ def test_headers_that_make_no_sense_are_refused(server: Server, client: httpx.Cl
     pieces = {"Content-Disposition": "attachment; filename*0*=a; filename*=b"}
     answer = client.post("/api/v3/assets", content=b"x", headers=pieces)
     assert (answer.status_code, answer.json()["filename"]) == (201, "upload.bin")
+
+
+def test_a_moment_after_the_last_year_is_refused(client: httpx.Client) -> None:
+    """Wherever a moment can be said: in a body, in a query, in a form, in a cursor, in a header."""
+    made = upload(client, b"x")
+    asset, when = f"/api/v3/assets/{made['id']}", {"expires_at": TOO_LATE}
+    for answer in (
+        client.post("/api/v3/keys", json={"name": "late", **when}),
+        client.patch(asset, json=when),
+        client.post("/api/v3/assets", content=b"x", params=when),
+        client.post("/api/v3/assets", files={"file": b"x"}, data=when),
+    ):
+        assert code(answer) == (422, "invalid_request")
+        assert [one["field"] for one in answer.json()["errors"]] == ["expires_at"]
+    last = client.patch(asset, json={"expires_at": "9999-12-31T23:59:59Z"})
+    assert last.json()["expires_at"] == "9999-12-31T23:59:59Z"
+    for path in ("assets", "jobs", "uploads", f"assets/{made['id']}/tokens"):
+        for moment in (TOO_LATE, "0001-01-01T00:00:00+14:00"):
+            cursor = base64.urlsafe_b64encode(f"{moment} x".encode()).decode()
+            answer = client.get(f"/api/v3/{path}", params={"cursor": cursor})
+            assert code(answer) == (422, "invalid_cursor")
+    since = {"If-Modified-Since": "Fri, 31 Dec 9999 23:59:59 -1400"}
+    assert client.get(f"{asset}/data", headers=since).status_code == 200
