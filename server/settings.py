@@ -14,6 +14,11 @@ from server.errors import Invalid
 SECRET_FILE = "secret-key"  # noqa: S105
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
+# Far beyond what anybody wants, and not yet beyond what clocks and numbers hold.
+Count = Annotated[int, Field(gt=0, le=10**9)]
+Bytes = Annotated[int, Field(gt=0, le=2**53)]
+Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+
 
 def _seconds(value: object) -> object:
     """A time with its unit, such as `90s`, `30m`, `1h`, `1d`, in seconds."""
@@ -38,31 +43,31 @@ class Settings(BaseSettings):
     bootstrap_key: str | None = Field(default=None, repr=False, min_length=16)
     cors_origins: str = ""
     allow_private_urls: str = ""
-    min_free_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
-    trash_days: float = Field(default=7.0, ge=0)
-    max_upload_bytes: int = Field(default=100 * 1024**3, gt=0)
-    upload_expiry: float = Field(default=24 * 3600.0, gt=0)
-    provider_concurrency: int = Field(default=8, gt=0)
-    max_active_predictions: int = Field(default=100, gt=0)
-    daily_predictions: int | None = Field(default=None, gt=0)
-    submission_grace: float = Field(default=60.0, ge=0)
-    max_attempts: int = Field(default=2, ge=1)
-    save_retry_seconds: float = Field(default=15.0, gt=0)
+    min_free_bytes: int = Field(default=256 * 1024 * 1024, ge=0, le=2**53)
+    trash_days: float = Field(default=7.0, ge=0, le=36500, allow_inf_nan=False)
+    max_upload_bytes: Bytes = 100 * 1024**3
+    upload_expiry: Seconds = 24 * 3600.0
+    provider_concurrency: Count = 8
+    max_active_predictions: Count = 100
+    daily_predictions: Count | None = None
+    submission_grace: float = Field(default=60.0, ge=0, le=1e9, allow_inf_nan=False)
+    max_attempts: Count = 2
+    save_retry_seconds: Seconds = 15.0
     keep_unsaved: bool = True
-    downloads: int = Field(default=2, gt=0)
-    max_download_bytes: int = Field(default=10 * 1024**3, gt=0)
-    max_download_seconds: float = Field(default=4 * 3600.0, gt=0)
-    download_timeout: float = Field(default=3600.0, gt=0)
-    download_stall: float = Field(default=60.0, gt=0)
-    download_retry_seconds: float = Field(default=10.0, gt=0)
+    downloads: Count = 2
+    max_download_bytes: Bytes = 10 * 1024**3
+    max_download_seconds: Seconds = 4 * 3600.0
+    download_timeout: Seconds = 3600.0
+    download_stall: Seconds = 60.0
+    download_retry_seconds: Seconds = 10.0
     download_proxy: str | None = Field(default=None, repr=False)
     cookies_file: Path | None = None
-    shutdown_seconds: float = Field(default=20.0, gt=0)
+    shutdown_seconds: Seconds = 20.0
     media_hosts: str = "replicate.delivery *.replicate.delivery fal.media *.fal.media"
     backup_target: str | None = None
-    backup_every: Annotated[float | None, BeforeValidator(_seconds)] = Field(default=None, gt=0)
-    backup_keep: int = Field(default=14, ge=1)
-    backup_rate: float = Field(default=10.0, gt=0)
+    backup_every: Annotated[Seconds | None, BeforeValidator(_seconds)] = None
+    backup_keep: Count = 14
+    backup_rate: float = Field(default=10.0, ge=0.001, le=1e9, allow_inf_nan=False)
     log_format: str = Field(default="auto", pattern="^(auto|json|text)$")
 
     replicate_api_token: str | None = Field(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from server.settings import Settings
 from tests.http.conftest import code, upload
 from tests.running import KEY, ROOT, Server, ended, running, small_disk, until
 
@@ -107,6 +108,27 @@ def test_settings_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     assert "REELBASE_MIN_FREE_BYTES" in told
     assert "REELBASE_BOOTSTRAP_KEY" in told
     assert "sk_short" not in told
+
+
+def test_settings_beyond_all_clocks_and_numbers_are_refused(tmp_path: Path) -> None:
+    """At the start, not by a 500 when something is deleted; the most that is taken works."""
+    numbers = {
+        "REELBASE_" + name.upper(): str(field.annotation)
+        for name, field in Settings.model_fields.items()
+        if re.search(r"\b(int|float)\b", str(field.annotation))
+    }
+    assert len(numbers) > 15
+    fractions = [name for name, kind in numbers.items() if "float" in kind]
+    for value, names in (("9" * 30, list(numbers)), ("inf", fractions), ("nan", fractions)):
+        told = refused(serve(tmp_path, **dict.fromkeys(names, value)))
+        assert [name for name in names if f"{name}: " not in told] == []
+    most = {"REELBASE_TRASH_DAYS": "36500", "REELBASE_UPLOAD_EXPIRY": "1e9"}
+    with running(tmp_path / "data", **most) as server, server.client() as client:
+        made = upload(client, b"x")
+        assert client.delete(f"/api/v3/assets/{made['id']}").status_code == 200
+        assert client.post(f"/api/v3/assets/{made['id']}/restore").status_code == 200
+        headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "10"}
+        assert client.post("/api/v3/uploads", headers=headers).status_code == 201
 
 
 def test_on_fly_the_data_must_be_on_a_volume(tmp_path: Path) -> None:
