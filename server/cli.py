@@ -1,9 +1,11 @@
 """Commands. Data goes to stdout, talk to stderr; errors are a sentence and an exit code."""
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 import click
+from sqlalchemy.exc import DatabaseError
 
 from server import logs
 from server.commands import (
@@ -17,6 +19,7 @@ from server.commands import (
     verify,
 )
 from server.commands.options import data_dir
+from server.db import is_damage
 from server.errors import ReelbaseError
 from server.serve import serve as run_server
 from server.settings import load
@@ -31,6 +34,14 @@ class Group(click.Group):
             return super().invoke(ctx)
         except ReelbaseError as error:
             raise click.ClickException(error.detail) from None
+        except (sqlite3.DatabaseError, DatabaseError) as error:
+            # All other errors of the database are ours: those are to be loud.
+            if not is_damage(error):
+                raise
+            raise click.ClickException(
+                "The database, reelbase.db in the data folder, is damaged or is none: see "
+                "'A damaged database' in docs/operations.md."
+            ) from None
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -26,7 +26,7 @@ from sqlalchemy import (
     create_engine,
     event,
 )
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DatabaseError, DBAPIError
 
 from server.errors import StorageFull
 
@@ -63,6 +63,13 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
         """Hand out an aware datetime."""
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+def is_damage(error: sqlite3.DatabaseError | DatabaseError) -> bool:
+    """Whether SQLite says that the file is damaged, or no database at all."""
+    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0)
+    # The kind of an error is the last byte of its extended code.
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def create_file(path: Path) -> None:

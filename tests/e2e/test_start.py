@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from server.blobs.locks import LockFile
 from server.settings import Settings
 from tests.http.conftest import code, upload
 from tests.running import KEY, ROOT, Server, ended, running, small_disk, until
@@ -22,6 +23,19 @@ def serve(folder: Path, port: int = 0, **environment: str) -> subprocess.Complet
         [sys.executable, "-m", "server", "serve", f"--port={port}", "--data-dir", str(folder)],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Another command on a data folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "server", *arguments, "--data-dir", str(folder)],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "REELBASE_MIN_FREE_BYTES": "0"},
         capture_output=True,
         text=True,
         timeout=90,
@@ -76,29 +90,55 @@ def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(path)) as conn, conn:
         conn.execute("UPDATE alembic_version SET version_num = '9999'")
     assert "newer version" in refused(serve(tmp_path / "data"))
-    done = subprocess.run(
-        [sys.executable, "-m", "server", "keys", "list", "--data-dir", str(tmp_path / "data")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert "another layout" in refused(done)
+    assert "another layout" in refused(command(tmp_path / "data", "keys", "list"))
 
 
 def test_commands_want_a_database(tmp_path: Path) -> None:
     """Only the server makes one."""
-    done = subprocess.run(
-        [sys.executable, "-m", "server", "keys", "list", "--data-dir", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    done = command(tmp_path, "keys", "list")
     assert "Start the server there once first" in refused(done)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_database_is_told_in_a_sentence(tmp_path: Path) -> None:
+    """By the server and by every command: what it is, where one reads on; and it is left alone."""
+    cut = tmp_path / "cut"
+    Server(cut).start().stop()
+    path = cut / "reelbase.db"
+    os.truncate(path, path.stat().st_size // 2)
+    none = tmp_path / "none"
+    none.mkdir()
+    (none / "reelbase.db").write_bytes(os.urandom(8000))
+    old = tmp_path / "old.db"
+    with contextlib.closing(sqlite3.connect(old)) as conn:
+        conn.execute("CREATE TABLE videos (id TEXT)")
+    commands = [
+        ["usage"],
+        ["keys", "list"],
+        ["purge", "--all", "--yes"],
+        ["import-scenes-db", str(old)],
+        ["ingest", "https://192.0.2.1/a.mp4"],
+    ]
+    for folder in (cut, none):
+        before = (folder / "reelbase.db").read_bytes()
+        said = [refused(serve(folder))]
+        with LockFile(folder / "serve.lock"):  # as if a server ran: else nothing can be ingested
+            said += [refused(command(folder, *arguments)) for arguments in commands]
+        for words in said:
+            assert "damaged" in words
+            assert "docs/operations.md" in words
+        assert (folder / "reelbase.db").read_bytes() == before
+
+
+def test_errors_of_the_code_in_the_database_stay_loud(tmp_path: Path) -> None:
+    """A table that is missing is no damage of the file: who mends it needs the traceback."""
+    Server(tmp_path / "data").start().stop()
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "reelbase.db")) as conn, conn:
+        conn.execute("ALTER TABLE api_key RENAME TO api_keys")
+    done = command(tmp_path / "data", "keys", "list")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "no such table" in done.stderr
 
 
 def test_settings_that_cannot_be_used_are_named(tmp_path: Path) -> None:
