@@ -1,4 +1,4 @@
-"""File names and storage keys that are safe on every way out."""
+"""File names and storage keys that are safe on every way out; and names that people give."""
 
 import re
 import unicodedata
@@ -7,11 +7,26 @@ from pathlib import PurePosixPath
 from sqlalchemy import Connection, select
 
 from server.catalog.tables import alias, asset
+from server.errors import Invalid
 
+# What users, projects, scenes and keys may be called: something can be seen, nothing controls.
+# It is JSON Schema's, too, hence without `$`, which would let a line end follow here.
+NAME = r"^(?![\s\S]*[\x00-\x1f\x7f-\x9f])[\s\S]*[^\s\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]"
+LONGEST_NAME = 200
+NAME_WORDS = "must have something to be seen, and no control characters"
 MAX_BYTES = 180
 # Separators, what shells and Windows give a meaning to, and what has no shape at all.
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|%#\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+')
 _SYNONYMS = {"jpeg": "jpg", "tif": "tiff", "m4v": "mp4", "oga": "ogg", "opus": "ogg"}
+
+
+def check_name(name: str, what: str) -> None:
+    """Raise Invalid for what cannot be the name of a user, a project, a scene or a key."""
+    if len(name) > LONGEST_NAME:
+        raise Invalid(f"The name of a {what} may have {LONGEST_NAME} characters at most.")
+    # What is no text at all comes only from a shell.
+    if not re.search(NAME, name) or re.search("[\ud800-\udfff]", name):
+        raise Invalid(f"The name of a {what} {NAME_WORDS}.")
 
 
 def safe_filename(name: str, *, extension: str | None) -> str:

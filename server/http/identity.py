@@ -16,12 +16,12 @@ from server.catalog.keys import Principal
 from server.errors import Forbidden, Invalid, NotFound, Unauthorized
 from server.http.auth import COOKIE, check_origin, needs, owns
 from server.http.context import Services
+from server.http.names import Name
 from server.http.present import List
 from server.http.problems import documented
 from server.http.reach import check_expiry
 
 Scope = Literal["read", "write", "generate", "admin"]
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class SignIn(Struct, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
+from server.catalog.names import NAME, NAME_WORDS
 from server.errors import ReelbaseError
 
 log = structlog.get_logger(__name__)
@@ -116,6 +117,8 @@ def _field(issue: dict[str, Any]) -> FieldProblem:
     if field == "data":
         named = _NAMED.search(message)
         field = named[1] if named else ""
+    if repr(NAME) in message:
+        message = NAME_WORDS
     return FieldProblem(field, message)
 
 

@@ -1,12 +1,12 @@
 """Projects."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 from litestar import Response, Router, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
-from msgspec import Meta, Struct
+from msgspec import Struct
 from sqlalchemy import Connection, Row
 
 from server.catalog import events, projects
@@ -14,12 +14,11 @@ from server.catalog.keys import Principal
 from server.errors import NotFound
 from server.http.auth import needs, owns
 from server.http.context import Services
+from server.http.names import Name
 from server.http.present import List
 from server.http.problems import documented
 from server.http.reach import whose
 from server.http.trash import Moved, Permanent, remove, restore
-
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class Project(Struct, kw_only=True):

@@ -15,9 +15,10 @@ from server.catalog.keys import Principal
 from server.errors import Invalid, NotFound
 from server.http.auth import needs
 from server.http.context import Services
+from server.http.names import Name
 from server.http.present import Asset, List, Presenter
 from server.http.problems import documented
-from server.http.projects import Name, own_project
+from server.http.projects import own_project
 from server.http.trash import Moved, Permanent, remove, restore
 
 Status = Annotated[

@@ -14,12 +14,12 @@ from server.catalog.keys import Principal
 from server.errors import Conflict, NotFound
 from server.http.auth import needs, owns
 from server.http.context import Services
+from server.http.names import Name
 from server.http.present import List
 from server.http.problems import documented
 from server.http.trash import Moved, Permanent, remove, restore
 from server.library import usage
 
-Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
 # What JSON's numbers hold exactly.
 Quota = Annotated[int, Meta(ge=0, le=2**53)]
 

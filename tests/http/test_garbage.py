@@ -100,3 +100,37 @@ def test_a_moment_after_the_last_year_is_refused(client: httpx.Client) -> None:
             assert code(answer) == (422, "invalid_cursor")
     since = {"If-Modified-Since": "Fri, 31 Dec 9999 23:59:59 -1400"}
     assert client.get(f"{asset}/data", headers=since).status_code == 200
+
+
+def test_names_can_be_seen_and_control_nothing(client: httpx.Client) -> None:
+    """Of projects, scenes, keys and users: the same rule, when they are made and renamed."""
+    project = client.post("/api/v3/projects", json={"name": "Film"}).json()
+    scenes = f"/api/v3/projects/{project['id']}/scenes"
+    scene = client.post(scenes, json={"name": "Dawn"}).json()
+    user = client.post("/api/v3/users", json={"name": "Eve"}).json()
+    made = (scenes, "/api/v3/projects", "/api/v3/keys", "/api/v3/users")
+    kept = (
+        f"/api/v3/projects/{project['id']}",
+        f"{scenes}/{scene['id']}",
+        f"/api/v3/users/{user['id']}",
+    )
+    ways = [("POST", path) for path in made] + [("PATCH", path) for path in kept]
+    for method, path in ways:
+        for name in (
+            "",
+            " ",
+            "\n",
+            "a\n",
+            "a\x00b",
+            "\x1b[2J",
+            "\u0085x",
+            "\u200b\u2060",
+            "x" * 201,
+        ):
+            answer = client.request(method, path, json={"name": name})
+            assert code(answer) == (422, "invalid_request"), (method, path, name)
+            assert [one["field"] for one in answer.json()["errors"]] == ["name"]
+            assert "regex" not in answer.text
+        for number, name in enumerate(("é" * 190, "👩‍👩‍👧", "بردیا", " with blanks ", "-")):
+            answer = client.request(method, path, json={"name": f"{name}{number}{method}"})
+            assert answer.is_success, answer.text
