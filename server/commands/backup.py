@@ -23,7 +23,7 @@ from server.settings import SECRET_FILE, Settings, load
 @click.argument("target", required=False)
 @click.option(
     "--keep",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=10**9),
     help="How many backups to keep, this one among them (REELBASE_BACKUP_KEEP; 14).",
 )
 @click.option("--rate", type=Rate(), help="Read so many MB/s at most.")

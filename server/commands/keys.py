@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from server.catalog import keys, users
+from server.catalog.names import check_name
 from server.commands.options import as_json, data_dir, engine_of, iso, user_named
 from server.errors import Invalid, NotFound
 from server.settings import load
@@ -29,7 +30,7 @@ def group() -> None:
     default=("read", "write", "generate"),
     show_default=True,
 )
-@click.option("--expires-in-days", type=click.IntRange(min=1), help="Default: never.")
+@click.option("--expires-in-days", type=click.IntRange(min=1, max=36500), help="Default: never.")
 @as_json
 @data_dir
 def keys_create(
@@ -41,6 +42,7 @@ def keys_create(
     data_dir: Path | None,
 ) -> None:
     """Make a key and print it, this once."""
+    check_name(name, "key")
     now = datetime.now(UTC)
     expires_at = now + timedelta(days=expires_in_days) if expires_in_days else None
     engine = engine_of(load(data_dir=data_dir))
@@ -51,16 +53,13 @@ def keys_create(
                 raise Invalid("There is no user yet: name one with --user.")
             user_id, made = str(admin.id), False
         else:
-            if not user.strip():
-                raise Invalid("A user needs a name.")
+            check_name(user, "user")
             found = users.find(conn, user)
             if found is not None and "admin" in scopes and not found.is_admin:
                 raise Invalid(
                     f"{found.name} is no admin, and the scope alone makes nobody one. An admin "
                     f"can: PATCH /api/v3/users/{found.id} with is_admin true."
                 )
-            if found is None and len(user) > users.LONGEST_NAME:
-                raise Invalid(f"A user's name has {users.LONGEST_NAME} characters at most.")
             made = found is None
             user_id = (
                 str(found.id)

@@ -22,17 +22,18 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 class Rate(click.FloatRange):
-    """MB a second at most: a number above 0. What is infinite, or none, is no bound."""
+    """MB a second at most. What is slower comes to no end: no clock can wait so long for it."""
 
     def __init__(self) -> None:
-        super().__init__(min=0, min_open=True)
+        super().__init__(min=0.001, max=1e9)
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """See click.ParamType."""
         rate = float(super().convert(value, param, ctx))
-        if not math.isfinite(rate):
+        # Which is neither below nor above anything.
+        if math.isnan(rate):
             self.fail(f"{value} is no number of MB/s.", param, ctx)
         return rate
 

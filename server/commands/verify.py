@@ -27,16 +27,18 @@ from server.library.words import MB, count_of, size_of
 from server.settings import Settings, load
 
 # MB a second: the volume serves viewers, too.
-RATE = 10.0
+GENTLY = 10.0
 
 
 @click.command("verify")
 @click.option("--all", "everything", is_flag=True, help="Read every byte (the default).")
-@click.option("--sample", type=click.IntRange(min=1), help="Only so many files, by chance.")
+@click.option(
+    "--sample", type=click.IntRange(min=1, max=10**9), help="Only so many files, by chance."
+)
 @click.option(
     "--rate",
     type=Rate(),
-    default=RATE,
+    default=GENTLY,
     show_default=True,
     help="Read so many MB/s at most.",
 )

@@ -109,13 +109,33 @@ def test_commands_fail_in_a_sentence(server: Server) -> None:
         ["keys", "revoke", "key_none"],
         ["keys", "list", "--user", "nobody"],
         ["keys", "create", "--user", " "],
-        ["keys", "create", "--user", "n" * 201],
+        ["keys", "create", "--user", "x" * 201],
+        ["keys", "create", "--name", ""],
+        ["keys", "create", "--name", "a\nb"],
+        ["keys", "create", "--name", os.fsdecode(b"\xff")],
     ):
         failed = command(server, *arguments)
         assert failed.returncode != 0
         assert failed.stdout == ""
         assert "Traceback" not in failed.stderr
         assert failed.stderr.startswith("Error: ")
+
+
+def test_numbers_that_no_clock_can_count_to_are_refused(server: Server) -> None:
+    """By every command that takes one."""
+    for arguments in (
+        ["keys", "create", "--expires-in-days", "36501"],
+        ["verify", "--sample", "9" * 30],
+        ["verify", "--rate", "1e-300"],
+        ["backup", "nowhere", "--rate", "inf"],
+        ["backup", "nowhere", "--keep", "9" * 30],
+    ):
+        failed = command(server, *arguments)
+        assert failed.returncode == 2
+        assert f"Invalid value for '{arguments[-2]}'" in failed.stderr
+        assert "Traceback" not in failed.stderr
+    longest = command(server, "keys", "create", "--expires-in-days", "36500", "--json")
+    assert longest.returncode == 0, longest.stderr
 
 
 def test_keys_are_made_listed_and_revoked_over_http(server: Server, client: httpx.Client) -> None:
