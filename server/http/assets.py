@@ -148,16 +148,20 @@ async def list_assets(
         "visibility": visibility,
         "job_id": job_id,
     }
-    listed = await services.database.read(
-        assets.list_assets,
-        user_id=whose(principal, user_id),
-        filters={name: value for name, value in filters.items() if value is not None},
-        ids=None if ids is None else ids.split(",")[:LONGEST],
-        q=q,
-        trashed=trashed,
-        cursor=cursor,
-        limit=limit,
-    )
+
+    def find(conn: Connection) -> assets.Listed:
+        return assets.list_assets(
+            conn,
+            user_id=whose(conn, principal, user_id, trashed=trashed),
+            filters={name: value for name, value in filters.items() if value is not None},
+            ids=None if ids is None else ids.split(",")[:LONGEST],
+            q=q,
+            trashed=trashed,
+            cursor=cursor,
+            limit=limit,
+        )
+
+    listed = await services.database.read(find)
     presenter = Presenter(request, services)
     shown = [presenter.asset(row) for row in listed.page.rows]
     return Assets(shown, listed.page.next_cursor, listed.matching, listed.everything)

@@ -171,7 +171,7 @@ async def make_key(
 ) -> MadeKey:
     """A new API key. It can do no more than the one that makes it."""
     now = services.clock()
-    user_id = data.user_id or principal.user_id
+    user_id = principal.user_id if data.user_id is None else data.user_id
     missing = [scope for scope in data.scopes if scope not in principal.scopes]
     if missing and not principal.is_admin:
         raise Forbidden(f"A key cannot give what it lacks: {', '.join(missing)}.")

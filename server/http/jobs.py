@@ -164,7 +164,7 @@ async def list_jobs(
         nonlocal following
         page = jobs.list_jobs(
             conn,
-            user_id=whose(principal, user_id),
+            user_id=whose(conn, principal, user_id),
             filters={name: value for name, value in filters.items() if value is not None},
             active=active,
             dismissed=dismissed,

@@ -77,10 +77,12 @@ async def list_projects(
     user_id: FromQuery[str | None] = None,
 ) -> List[Project]:
     """The caller's (an admin's choice by `user_id`), the default one first; or the trash's."""
-    rows = await services.database.read(
-        projects.list_projects, whose(principal, user_id), trashed=trashed
-    )
-    return List([_project(row) for row in rows])
+
+    def find(conn: Connection) -> list[Row[Any]]:
+        owner = whose(conn, principal, user_id, trashed=trashed)
+        return projects.list_projects(conn, owner, trashed=trashed)
+
+    return List([_project(row) for row in await services.database.read(find)])
 
 
 @get("/{project_id:str}", guards=[needs("read")], responses=documented(404), summary="A project")

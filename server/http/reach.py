@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from litestar.params import QueryParameter
 from sqlalchemy import Connection, Row
 
-from server.catalog import assets, projects
+from server.catalog import assets, projects, users
 from server.catalog.keys import Principal
 from server.errors import Invalid, NotFound
 from server.http.auth import asker, owns
@@ -44,11 +44,16 @@ def place(
     return project_id, scene_id
 
 
-def whose(principal: Principal, user_id: str | None) -> str:
-    """Whose things a list is to show: one's own, or (for an admin) another's."""
+def whose(
+    conn: Connection, principal: Principal, user_id: str | None, *, trashed: bool = False
+) -> str:
+    """Whose things are to be shown: one's own, or (for an admin) another's; else NotFound.
+
+    Of somebody in the trash only what is `trashed`.
+    """
     if user_id is None or user_id == principal.user_id:
         return principal.user_id
-    if not principal.is_admin:
+    if not principal.is_admin or users.get(conn, user_id, trashed=trashed) is None:
         raise NotFound("There is no such user.")
     return user_id
 

@@ -186,6 +186,23 @@ def test_users_manage_only_themselves(server: Server, client: httpx.Client) -> N
         assert code(more) == (403, "forbidden")
 
 
+def test_a_user_who_is_not_there_has_no_lists_and_no_keys(client: httpx.Client) -> None:
+    """An admin who mistypes an id is told so; what is in the trash is listed as such only."""
+    user_id, _ = new_user(client, "soon gone")
+    for nobody in ("us_none", ""):
+        for path in ("assets", "projects", "jobs"):
+            answer = client.get(f"/api/v3/{path}", params={"user_id": nobody})
+            assert code(answer) == (404, "not_found"), path
+        answer = client.post("/api/v3/keys", json={"name": "x", "user_id": nobody})
+        assert code(answer) == (404, "not_found")
+    client.delete(f"/api/v3/users/{user_id}").raise_for_status()
+    for path in ("assets", "projects"):
+        theirs = {"user_id": user_id}
+        assert code(client.get(f"/api/v3/{path}", params=theirs)) == (404, "not_found")
+        answer = client.get(f"/api/v3/{path}", params={**theirs, "trashed": True})
+        assert answer.status_code == 200
+
+
 def test_the_last_use_of_a_key_is_known(client: httpx.Client) -> None:
     """Written a little later, at most once a minute."""
     client.get("/api/v3/assets")
