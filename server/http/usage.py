@@ -4,14 +4,17 @@ from typing import Any
 
 from litestar import Router, get
 from litestar.di import NamedDependency
+from litestar.params import FromQuery
 from msgspec import Struct
 from sqlalchemy import Connection
 
 from server.catalog import users
 from server.catalog.keys import Principal
-from server.db import Layout, layout
+from server.db import layout
 from server.http.auth import needs
 from server.http.context import Services
+from server.http.problems import documented
+from server.http.reach import whose
 from server.library import usage
 
 
@@ -39,10 +42,11 @@ class UserUsed(Used, kw_only=True):
 
 
 class ProjectUsed(Used, kw_only=True):
-    """The same of a project."""
+    """The same of a project; `user_id` is whose it is."""
 
     project_id: str
     name: str
+    user_id: str
 
 
 class RoleUsed(Struct):
@@ -70,6 +74,8 @@ class SystemUsed(Struct, kw_only=True):
     """
 
     users: list[UserUsed]
+    by_project: list[ProjectUsed]
+    by_role: list[RoleUsed]
     database_bytes: int
     free_page_bytes: int
     stored_bytes: int
@@ -78,7 +84,7 @@ class SystemUsed(Struct, kw_only=True):
 
 
 class Usage(Struct):
-    """The caller's part; `system` only for an admin."""
+    """The caller's part, or that of whom an admin asks for; `system` only for an admin."""
 
     user: UserUsed
     by_project: list[ProjectUsed]
@@ -87,50 +93,60 @@ class Usage(Struct):
     system: SystemUsed | None
 
 
-@get("/usage", guards=[needs("read")], summary="What fills the volume")
+@get(
+    "/usage",
+    guards=[needs("read")],
+    responses=documented(404),
+    summary="What fills the volume",
+)
 async def show_usage(
-    services: NamedDependency[Services], principal: NamedDependency[Principal]
+    services: NamedDependency[Services],
+    principal: NamedDependency[Principal],
+    user_id: FromQuery[str | None] = None,
 ) -> Usage:
-    """By project and role; what the volume has left; for an admin by user, and of the file."""
+    """By project and role (an admin's choice by `user_id`), and what the volume has left.
+
+    For an admin also the whole: by user, project and role, and of the file.
+    """
 
     def find(conn: Connection) -> Usage:
-        row = users.get(conn, principal.user_id)
+        owner = whose(conn, principal, user_id)
+        row = users.get(conn, owner)
         assert row is not None
-        me = usage.of_user(conn, principal.user_id)
         return Usage(
-            _user(row, me),
-            [
-                ProjectUsed(project_id=one.id, name=one.name, **_sums(one))
-                for one in usage.by_project(conn, principal.user_id)
-            ],
-            [
-                RoleUsed(one.role, one.assets, one.bytes)
-                for one in usage.by_role(conn, principal.user_id)
-            ],
+            _user(row, usage.of_user(conn, owner)),
+            _projects(conn, owner),
+            _roles(conn, owner),
             _volume(services),
-            None,
+            _system(conn) if principal.is_admin else None,
         )
 
-    shown = await services.database.read(find)
-    if principal.is_admin:
-        shown.system = await _system(services)
-    return shown
+    return await services.database.read(find)
 
 
-async def _system(services: Services) -> SystemUsed:
-    def find(conn: Connection) -> tuple[list[UserUsed], usage.Store, Layout]:
-        everybody = [_user(row, row) for row in usage.by_user(conn)]
-        return everybody, usage.of_store(conn), layout(conn)
-
-    everybody, store, file = await services.database.read(find)
+def _system(conn: Connection) -> SystemUsed:
+    store, file = usage.of_store(conn), layout(conn)
     return SystemUsed(
-        users=everybody,
+        users=[_user(row, row) for row in usage.by_user(conn)],
+        by_project=_projects(conn),
+        by_role=_roles(conn),
         database_bytes=file.file_bytes,
         free_page_bytes=file.free_bytes,
         stored_bytes=store.blob_bytes,
         dedup_saved_bytes=store.dedup_saved,
         reclaimable_bytes=store.reclaimable,
     )
+
+
+def _projects(conn: Connection, user_id: str | None = None) -> list[ProjectUsed]:
+    return [
+        ProjectUsed(project_id=row.id, name=row.name, user_id=row.user_id, **_sums(row))
+        for row in usage.by_project(conn, user_id)
+    ]
+
+
+def _roles(conn: Connection, user_id: str | None = None) -> list[RoleUsed]:
+    return [RoleUsed(row.role, row.assets, row.bytes) for row in usage.by_role(conn, user_id)]
 
 
 def _volume(services: Services) -> VolumeSpace:

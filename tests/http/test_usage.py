@@ -61,12 +61,41 @@ def test_an_admin_sees_the_whole(tmp_path: Path) -> None:
             upload(client, data)
             only = upload(mine, data[:MIB])
             mine.delete(f"/api/v3/assets/{only['id']}")
+            project = mine.post("/api/v3/projects", json={"name": "Film"}).json()["id"]
+            upload(mine, data[:100], project_id=project)
         system = client.get("/api/v3/usage").json()["system"]
-    assert system["stored_bytes"] == 4 * MIB
+        asked = client.get("/api/v3/usage", params={"user_id": user_id}).json()
+    assert system["stored_bytes"] == 4 * MIB + 100
     assert system["dedup_saved_bytes"] == 3 * MIB
     assert system["reclaimable_bytes"] == MIB
     (theirs,) = [one for one in system["users"] if one["user_id"] == user_id]
-    assert (theirs["bytes"], theirs["trash_bytes"]) == (3 * MIB, MIB)
+    assert (theirs["bytes"], theirs["trash_bytes"]) == (3 * MIB + 100, MIB)
+    held = {(one["user_id"], one["name"]): one["bytes"] for one in system["by_project"]}
+    own_id = next(one["user_id"] for one in system["users"] if one["user_id"] != user_id)
+    assert held == {
+        (user_id, "Default"): 3 * MIB,
+        (user_id, "Film"): 100,
+        (own_id, "Default"): 3 * MIB,
+    }
+    assert system["by_role"] == [{"role": "upload", "assets": 3, "bytes": 6 * MIB + 100}]
+    assert asked["user"] == theirs
+    assert {one["project_id"]: one["bytes"] for one in asked["by_project"]}[project] == 100
+    assert asked["by_role"] == [{"role": "upload", "assets": 2, "bytes": 3 * MIB + 100}]
+    assert asked["system"] == system
+
+
+def test_nobody_but_an_admin_sees_anothers_usage(
+    client: httpx.Client, user: tuple[str, httpx.Client]
+) -> None:
+    """To others nobody else is there; and to an admin nobody who is not."""
+    user_id, mine = user
+    own = {"user_id": user_id}
+    assert mine.get("/api/v3/usage", params=own).json()["user"]["user_id"] == user_id
+    assert client.get("/api/v3/usage", params=own).json()["user"]["user_id"] == user_id
+    admin = client.get("/api/v3/session").json()["user_id"]
+    for who, other in ((mine, admin), (mine, "us_none"), (client, "us_none"), (client, "")):
+        answer = who.get("/api/v3/usage", params={"user_id": other})
+        assert code(answer) == (404, "not_found")
 
 
 @pytest.mark.parametrize("way", ["with a length", "without one", "a form"])
