@@ -246,6 +246,7 @@ def test_usage_is_told_in_words(server: Server, browser: Browser, client: httpx.
         expect(system.get_by_role("listitem").filter(has_text="Nils")).to_contain_text(
             "500 KB of 2.0 MB, 1 asset"
         )
+        expect(system.get_by_role("listitem").filter(has_text="Uploaded")).to_be_visible()
         expect(system).to_contain_text("Reclaimable")
 
 

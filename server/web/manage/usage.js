@@ -71,14 +71,14 @@ function byProject(all) {
   }))));
 }
 
-function byRole(all) {
+const byRole = (all) => panel("By role", all.length ? roles(all) : h("p.hint", {}, "Nothing yet."));
+
+function roles(all) {
   const most = Math.max(1, ...all.map((one) => one.bytes));
-  return panel("By role", all.length
-    ? h("ul.measures", {}, ...all.filter((one) => one.assets).sort((a, b) => b.bytes - a.bytes).map((one) => measure({
-      name: ROLES[one.role] ?? one.role, words: `${bytes(one.bytes)}, ${one.assets.toLocaleString()}`,
-      parts: [{ size: one.bytes, tone: "used" }], whole: most,
-    })))
-    : h("p.hint", {}, "Nothing yet."));
+  return h("ul.measures", {}, ...all.filter((one) => one.assets).sort((a, b) => b.bytes - a.bytes).map((one) => measure({
+    name: ROLES[one.role] ?? one.role, words: `${bytes(one.bytes)}, ${one.assets.toLocaleString()}`,
+    parts: [{ size: one.bytes, tone: "used" }], whole: most,
+  })));
 }
 
 function ofVolume(volume, user) {
@@ -121,12 +121,15 @@ function ofSystem(system) {
   const most = Math.max(1, ...system.users.map((one) => one.bytes + one.trash_bytes));
   const fact = (term, size, words) => [h("dt", {}, term), h("dd", {}, bytes(size), words && h("span.hint", {}, ` ${words}`))];
   return panel("The whole installation",
+    h("h3", {}, "By user"),
     h("ul.measures", {}, ...system.users.map((one) => measure({
       name: one.name,
       words: `${bytes(one.bytes + one.trash_bytes)}${one.max_bytes === null ? "" : ` of ${bytes(one.max_bytes)}`}, ${count(one.assets, "asset")}`,
       parts: [{ size: one.bytes, tone: "used" }, { size: one.trash_bytes, tone: "trash" }],
       whole: Math.max(most, one.max_bytes ?? 0),
     }))),
+    h("h3", {}, "By role"),
+    roles(system.by_role),
     h("dl.facts", {},
       ...fact("Database file", system.database_bytes),
       ...fact("Stored", system.stored_bytes, "of media in it"),
