@@ -16,7 +16,7 @@ from litestar.types import ASGIApp
 
 from server.catalog.aliases import Asker
 from server.catalog.keys import Principal
-from server.errors import Forbidden, Unauthorized
+from server.errors import BadRequest, Forbidden, Unauthorized
 from server.http.context import Services
 
 COOKIE = "reelbase_session"
@@ -33,7 +33,8 @@ class Authentication(AbstractAuthenticationMiddleware):
         self._services = services
 
     async def authenticate_request(self, connection: Connection) -> AuthenticationResult:
-        """The principal or None as `user`. Raises Unauthorized and Forbidden (CSRF)."""
+        """The principal or None as `user`. Raises Unauthorized, Forbidden (CSRF), BadRequest."""
+        _check_host(connection)
         scope = connection.scope
         # Where a token decides, no other credential is looked at.
         if (
@@ -48,6 +49,19 @@ class Authentication(AbstractAuthenticationMiddleware):
                 check_origin(connection)
             self._services.access_log.key_used(principal.key_id, self._services.clock())
         return AuthenticationResult(user=principal, auth=by)
+
+
+def _check_host(connection: Connection) -> None:
+    """Refuse a Host header that is none (RFC 9112 section 3.2): the framework breaks on its port.
+
+    Raises BadRequest.
+    """
+    # Without a port there is nothing to break on, and nothing to be parsed for each range.
+    if ":" in connection.headers.get("host", ""):
+        try:
+            _ = connection.base_url
+        except ValueError:
+            raise BadRequest("The Host header must be a host and, if need be, a port.") from None
 
 
 async def find_principal(

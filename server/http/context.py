@@ -12,7 +12,6 @@ from server.blobs.store import BlobStore
 from server.blobs.volume import Volume
 from server.db import Database
 from server.egress import Guard
-from server.errors import BadRequest
 from server.http.access_log import AccessLog
 from server.http.gate import Gate
 from server.http.metrics import Metrics
@@ -52,17 +51,10 @@ class Services:
     trash: timedelta
 
     def base_url(self, request: Request[Any, Any, State]) -> str:
-        """How the asker reaches us: the public URL, else what the request came to.
-
-        Raises BadRequest for a Host header that is none (RFC 9112 section 3.2).
-        """
+        """How the asker reaches us: the public URL, else what the request came to."""
         if self.public_url:
             return self.public_url
-        try:
-            url = request.base_url
-        except ValueError:
-            raise BadRequest("The Host header must be a host and, if need be, a port.") from None
-        return f"{url.scheme}://{url.netloc}"
+        return f"{request.url.scheme}://{request.url.netloc}"
 
     def client_ip(self, request: Request[Any, Any, State]) -> str | None:
         """The address of who asks. Behind Fly's proxy only its own header tells it."""
