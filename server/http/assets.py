@@ -36,6 +36,8 @@ StorageState = Literal["pending", "stored", "url_only", "unsaved", "expired", "f
 Visibility = Literal["private", "public"]
 # Ids that a list may be asked for at once.
 LONGEST = 200
+# SQLite looks for no more than 50,000 bytes.
+MOST_WORDS = 10_000
 
 
 class AssetChange(Struct, forbid_unknown_fields=True):
@@ -129,7 +131,10 @@ async def list_assets(
     ids: Annotated[
         str | None, QueryParameter(description="Only these, with commas between them.")
     ] = None,
-    q: FromQuery[str | None] = None,
+    q: Annotated[
+        str | None,
+        QueryParameter(max_length=MOST_WORDS, description="In the name or the prompt."),
+    ] = None,
     trashed: FromQuery[bool] = False,
     user_id: FromQuery[str | None] = None,
     cursor: FromQuery[str | None] = None,

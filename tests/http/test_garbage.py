@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.test_two_users import operations
 from tests.http.conftest import code, upload
 from tests.http.test_documentation import NOBODY
-from tests.running import Server
+from tests.running import Server, ended
 
 JSON = {"Content-Type": "application/json"}
 # In UTC it is in the year 10000, which no clock of ours knows.
@@ -23,21 +23,35 @@ def nothing_unforeseen(server: Server) -> Iterator[None]:
     assert [one for one in server.log() if one["event"] == "unhandled error"] == []
 
 
-def json_routes(server: Server) -> Iterator[tuple[str, str, dict[str, object]]]:
-    """Every (method, path, example) that takes JSON, with ids of nothing in the path."""
+def query_parameters(server: Server) -> Iterator[tuple[str, str, list[str]]]:
+    """Every (method, path, names of what the query may say), with ids of nothing in the path."""
     for method, path, described in operations(server):
-        content = described.get("requestBody", {}).get("content", {})
-        if "application/json" in content:
+        for name, value in NOBODY.items():
+            path = path.replace("{" + name + "}", value)
+        told = described.get("parameters", [])
+        if names := [one["name"] for one in told if one["in"] == "query"]:
+            yield method, path, names
+
+
+def json_routes(server: Server) -> Iterator[tuple[str, str, dict[str, object], list[str]]]:
+    """Every (method, path, example, fields) that takes JSON, with ids of nothing in the path."""
+    for method, path, described in operations(server):
+        body = described.get("requestBody", {}).get("content", {}).get("application/json")
+        if body is not None:
             for name, value in NOBODY.items():
                 path = path.replace("{" + name + "}", value)
-            yield method, path, content["application/json"]["example"]
+            shape = described["schema"]["components"]["schemas"]
+            fields = shape[body["schema"]["$ref"].rpartition("/")[2]]["properties"]
+            # An address of our own: nobody is asked for names.
+            own = {"url": "http://127.0.0.1/a.mp4"} if "url" in fields else {}
+            yield method, path, body["example"] | own, list(fields)
 
 
 def test_what_is_no_json_is_a_bad_request(server: Server, client: httpx.Client) -> None:
     """Also what is no UTF-8, and what is nested without end; the one as malformed as the other."""
     bodies = (b'{"key":', b'{"key":"\xff"}', b"[" * 100_000, b'{"a":' * 2000, b"[" * 65 + b"]" * 65)
     tried = 0
-    for method, path, _ in json_routes(server):
+    for method, path, *_ in json_routes(server):
         for body in bodies:
             tried += 1
             answer = client.request(method, path, content=body, headers=JSON)
@@ -50,9 +64,22 @@ def test_what_is_no_json_is_a_bad_request(server: Server, client: httpx.Client) 
             assert code(answer) == (400, "bad_request"), "it needs no credential"
 
 
+def test_what_is_nested_as_deep_as_is_taken_goes_all_the_way(client: httpx.Client) -> None:
+    """Into the job, to the provider, and back."""
+    deep: object = "end"
+    for _ in range(60):
+        deep = {"a": deep}
+    clips = [{"prompt": "deep", "duration": 1, "input": {"extra": deep}}]
+    made = client.post("/api/v3/jobs", json={"model": "sample", "clips": clips})
+    assert made.status_code == 202, made.text
+    job = ended(client, made.json()["id"])
+    assert job["status"] == "completed", job
+    assert job["clips"][0]["input"] == {"extra": deep}
+
+
 def test_no_body_at_all_is_told_in_words(server: Server, client: httpx.Client) -> None:
     """And nothing of how the parameters of the code are called."""
-    for method, path, _ in json_routes(server):
+    for method, path, *_ in json_routes(server):
         answer = client.request(method, path)
         assert code(answer) == (422, "invalid_request")
         assert answer.json()["detail"] == "The request has no body: JSON is wanted.", path
@@ -63,9 +90,14 @@ def test_no_body_at_all_is_told_in_words(server: Server, client: httpx.Client) -
 
 def test_headers_that_make_no_sense_are_refused(server: Server, client: httpx.Client) -> None:
     """A host that is none, an origin that is none, a name in pieces; a range beyond all numbers."""
-    answer = client.get("/api/v3/assets", headers={"Host": "a:b:c"})
-    assert code(answer) == (400, "bad_request")
-    assert "Host" in answer.json()["detail"]
+    for host in ("a:b:c", "a:99999", "[::1]:x"):
+        for answer in (
+            client.get("/api/v3/assets", headers={"Host": host}),
+            client.post("/api/v3/projects", json={"name": 1}, headers={"Host": host}),
+        ):
+            assert code(answer) == (400, "bad_request")
+            assert "Host" in answer.json()["detail"]
+    assert client.get("/api/v3/assets", headers={"Host": "[::1]:80"}).status_code == 200
     with server.client(None) as anyone:
         answer = anyone.post("/api/v3/session", json={}, headers={"Origin": "http://[::"})
         assert code(answer) == (403, "csrf_failed")
@@ -77,6 +109,28 @@ def test_headers_that_make_no_sense_are_refused(server: Server, client: httpx.Cl
     pieces = {"Content-Disposition": "attachment; filename*0*=a; filename*=b"}
     answer = client.post("/api/v3/assets", content=b"x", headers=pieces)
     assert (answer.status_code, answer.json()["filename"]) == (201, "upload.bin")
+
+
+def test_no_parameter_and_no_field_breaks_a_route(server: Server, client: httpx.Client) -> None:
+    """Every one that the OpenAPI document has, with what no type, clock or pattern holds."""
+    garbage = ("", "\x00", "-1", "9" * 30, "nan", TOO_LATE, "x" * 50_000)
+    tried = 0
+    for method, path, names in query_parameters(server):
+        for name in names:
+            for text in garbage:
+                tried += 1
+                answer = client.request(method, path, params={name: text})
+                assert answer.status_code < 500, (method, path, name, text[:20])
+    for method, path, example, names in json_routes(server):
+        for name in names:
+            for value in (*garbage, None, -1, 10**30, 1e308, [], {}):
+                tried += 1
+                answer = client.request(method, path, json={**example, name: value})
+                assert answer.status_code < 500, (method, path, name, str(value)[:20])
+    assert tried > 800
+    for words in ("%" * 10_000, "𝄞" * 5000):
+        answer = client.get("/api/v3/assets", params={"q": words})
+        assert (answer.status_code, answer.json()["matching"]) == (200, 0)
 
 
 def test_a_moment_after_the_last_year_is_refused(client: httpx.Client) -> None:
