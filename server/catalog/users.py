@@ -12,9 +12,6 @@ from server.catalog.ids import new_id
 from server.catalog.tables import in_trash, user
 from server.errors import Conflict
 
-# The longest name of a user, as the API takes it.
-LONGEST_NAME = 200
-
 
 def create(conn: Connection, name: str, *, is_admin: bool, now: datetime) -> str:
     """A new user with a default project; the user's id."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from server.catalog import users
+from server.catalog.names import LONGEST_NAME
 from server.errors import Invalid, NotFound
 
 
@@ -136,7 +137,7 @@ class Owners:
 
 def _cut(name: str) -> str:
     """A name that is no longer than a user's may be; always the same, and of no other one."""
-    if len(name) <= users.LONGEST_NAME:
+    if len(name) <= LONGEST_NAME:
         return name
     mark = f"… ({hashlib.sha256(name.encode()).hexdigest()[:10]})"
-    return name[: users.LONGEST_NAME - len(mark)] + mark
+    return name[: LONGEST_NAME - len(mark)] + mark
