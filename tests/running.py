@@ -1,7 +1,7 @@
 """A real server in a process of its own, on a free loopback port, for tests from outside.
 
-Loading the modules takes a server most of a second, and the tests start hundreds. So one process
-loads them, and servers are forked from it; those that run under another command are not.
+Loading the modules takes a process most of a second, and the tests start hundreds. So one loads
+them, and servers and commands are forked from it; servers under another command are not.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -136,7 +137,7 @@ class _Forked:
         self.stderr = os.fdopen(read)
         # Closed with `theirs`: the server has a copy.
         theirs = Connection(write, readable=False)
-        self._process = _loaded.Process(target=_serve, args=(arguments, environment, theirs))
+        self._process = _loaded.Process(target=_run, args=(arguments, environment, theirs))
         self._process.start()
         theirs.close()
         assert self._process.pid is not None
@@ -158,15 +159,41 @@ class _Forked:
         return self._process.exitcode
 
 
-def _serve(arguments: list[str], environment: dict[str, str], stderr: Connection) -> None:
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command, run to its end, with hardly anything but these in its environment."""
+    surroundings = {"PATH": os.environ["PATH"], **environment}
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        streams = [Connection(os.dup(one.fileno())) for one in (stderr, stdout)]
+        process = _loaded.Process(target=_run, args=(list(arguments), surroundings, *streams))
+        process.start()
+        for stream in streams:
+            stream.close()
+        process.join(90)
+        if process.exitcode is None:
+            process.kill()
+            raise subprocess.TimeoutExpired(list(arguments), 90)
+        stdout.seek(0)
+        stderr.seek(0)
+        said, complained = stdout.read().decode(), stderr.read().decode()
+    return subprocess.CompletedProcess(list(arguments), process.exitcode, said, complained)
+
+
+def _run(
+    arguments: list[str],
+    environment: dict[str, str],
+    stderr: Connection,
+    stdout: Connection | None = None,
+) -> None:
     """In the new process: what `python -m server` does."""
     from server.cli import main
 
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(ROOT)
-    os.dup2(stderr.fileno(), 2)
-    stderr.close()
+    for number, stream in ((1, stdout), (2, stderr)):
+        if stream is not None:
+            os.dup2(stream.fileno(), number)
+            stream.close()
     warnings.simplefilter("error")  # as PYTHONWARNINGS says
     main(arguments, prog_name="reelbase")
 

@@ -2,31 +2,19 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.http.conftest import code, new_user, upload
-from tests.running import ROOT, running
+from tests.running import run, running
 
 MIB = 1024 * 1024
 
 
 def command(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    environment = {"PATH": os.environ["PATH"], "REELBASE_DATA_DIR": str(folder)}
-    done = subprocess.run(
-        [sys.executable, "-m", "server", *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-    )
+    done = run(*arguments, REELBASE_DATA_DIR=str(folder))
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout, done.stderr
 

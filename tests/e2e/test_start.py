@@ -12,35 +12,19 @@ from pathlib import Path
 from server.blobs.locks import LockFile
 from server.settings import Settings
 from tests.http.conftest import code, upload
-from tests.running import KEY, ROOT, Server, ended, running, small_disk, until
+from tests.running import KEY, ROOT, Server, ended, run, running, small_disk, until
 
 MIB = 1024 * 1024
 
 
 def serve(folder: Path, port: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
     """`reelbase serve` that is expected not to start."""
-    return subprocess.run(
-        [sys.executable, "-m", "server", "serve", f"--port={port}", "--data-dir", str(folder)],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **environment},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    return run("serve", f"--port={port}", "--data-dir", str(folder), **environment)
 
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Another command on a data folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "server", *arguments, "--data-dir", str(folder)],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "REELBASE_MIN_FREE_BYTES": "0"},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    return run(*arguments, "--data-dir", str(folder), REELBASE_MIN_FREE_BYTES="0")
 
 
 def refused(done: subprocess.CompletedProcess[str]) -> str:
