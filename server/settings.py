@@ -16,7 +16,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 # Far beyond what anybody wants, and not yet beyond what clocks and numbers hold.
 Count = Annotated[int, Field(gt=0, le=10**9)]
-Bytes = Annotated[int, Field(gt=0, le=2**53)]
+Bytes = Annotated[int, Field(gt=0, le=2**60)]
 Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 
@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     bootstrap_key: str | None = Field(default=None, repr=False, min_length=16)
     cors_origins: str = ""
     allow_private_urls: str = ""
-    min_free_bytes: int = Field(default=256 * 1024 * 1024, ge=0, le=2**53)
+    min_free_bytes: int = Field(default=256 * 1024 * 1024, ge=0, le=2**60)
     trash_days: float = Field(default=7.0, ge=0, le=36500, allow_inf_nan=False)
     max_upload_bytes: Bytes = 100 * 1024**3
     upload_expiry: Seconds = 24 * 3600.0
