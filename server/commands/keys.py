@@ -53,8 +53,9 @@ def keys_create(
                 raise Invalid("There is no user yet: name one with --user.")
             user_id, made = str(admin.id), False
         else:
-            check_name(user, "user")
             found = users.find(conn, user)
+            if found is None:
+                check_name(user, "user")
             if found is not None and "admin" in scopes and not found.is_admin:
                 raise Invalid(
                     f"{found.name} is no admin, and the scope alone makes nobody one. An admin "

@@ -1,6 +1,8 @@
 """Keys, scopes, sessions, CSRF."""
 
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -119,6 +121,19 @@ def test_commands_fail_in_a_sentence(server: Server) -> None:
         assert failed.stdout == ""
         assert "Traceback" not in failed.stderr
         assert failed.stderr.startswith("Error: ")
+
+
+def test_whoever_has_an_odd_name_gets_keys(server: Server) -> None:
+    """Only who is new has to have a name by today's rule; an import made others before it."""
+    with contextlib.closing(sqlite3.connect(server.folder / "reelbase.db")) as conn, conn:
+        conn.execute("UPDATE user SET name = 'odd' || char(10) WHERE name = 'admin'")
+    try:
+        made = command(server, "keys", "create", "--user", "odd\n")
+        assert made.returncode == 0, made.stderr
+        assert "new user" not in made.stderr
+    finally:
+        with contextlib.closing(sqlite3.connect(server.folder / "reelbase.db")) as conn, conn:
+            conn.execute("UPDATE user SET name = 'admin' WHERE name = 'odd' || char(10)")
 
 
 def test_numbers_that_no_clock_can_count_to_are_refused(server: Server) -> None:
