@@ -1,9 +1,7 @@
 """Ingest from outside: the real server, the real yt-dlp, and a site that plays every trick."""
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +15,7 @@ from tests.e2e.test_crash import count
 from tests.http.conftest import code, new_user
 from tests.ingest.processes import gone, processes
 from tests.ingest.site import Site
-from tests.running import Server, ended, running, until
+from tests.running import Server, ended, run, running, until
 
 # What each URL of the site comes to: a stored asset's kind and name, or a code.
 STORED = {
@@ -338,13 +336,8 @@ def test_the_command_waits_and_prints_ids(server: Server, site: Site) -> None:
     """Ids on stdout, words on stderr, exit status 1 when one failed; `--json` says all."""
 
     def ingest(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "server", "ingest", *arguments],
-            env={**os.environ, **settings(site), "REELBASE_DATA_DIR": str(server.folder)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        environment = settings(site, REELBASE_DATA_DIR=str(server.folder))
+        return run("ingest", *arguments, **environment)
 
     done = ingest(site.url("clip.mp4?cli"), site.url("tone.mp3?cli"))
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
@@ -363,12 +356,7 @@ def test_the_command_waits_and_prints_ids(server: Server, site: Site) -> None:
 
 def test_the_command_needs_a_server(tmp_path: Path) -> None:
     """Without one nothing would be fetched: it says so, and does not wait for ever."""
-    done = subprocess.run(
-        [sys.executable, "-m", "server", "ingest", "http://example.org/", "--data-dir", tmp_path],
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
+    done = run("ingest", "http://example.org/", "--data-dir", str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.startswith("Error: No server is running")
 

@@ -4,7 +4,6 @@ import contextlib
 import os
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,7 @@ import httpx
 import pytest
 
 from tests.http.conftest import code, new_user
-from tests.running import KEY, ROOT, Server
+from tests.running import KEY, Server, run
 
 
 @pytest.fixture
@@ -25,15 +24,7 @@ def browser(server: Server) -> Iterator[httpx.Client]:
 
 
 def command(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "server", *arguments, "--data-dir", str(server.folder)],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
+    return run(*arguments, "--data-dir", str(server.folder))
 
 
 def test_a_key_counts_as_header_and_as_bearer(server: Server) -> None:
