@@ -34,6 +34,11 @@ class Group(click.Group):
             return super().invoke(ctx)
         except ReelbaseError as error:
             raise click.ClickException(error.detail) from None
+        except UnicodeEncodeError as error:
+            if error.reason != "surrogates not allowed":
+                raise
+            words = "An argument has bytes in it that are no text in UTF-8."
+            raise click.ClickException(words) from None
         except (sqlite3.DatabaseError, DatabaseError) as error:
             # All other errors of the database are ours: those are to be loud.
             if not is_damage(error):

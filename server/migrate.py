@@ -24,7 +24,8 @@ def migrate(path: Path) -> None:
     Each migration is one transaction. Raises SchemaError for a database that a newer version of
     this software has written.
     """
-    if not path.exists():
+    # Empty is what a start leaves that was killed at once: it has no layout yet.
+    if not path.exists() or path.stat().st_size == 0:
         create_file(path)
     engine = sync_engine(path)
     try:

@@ -84,6 +84,16 @@ def test_commands_want_a_database(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_empty_file_becomes_a_database_of_our_layout(tmp_path: Path) -> None:
+    """It is what a first start leaves that was killed at once."""
+    (tmp_path / "reelbase.db").touch()
+    with running(tmp_path) as server, server.client() as client:
+        upload(client, b"x")
+    with contextlib.closing(sqlite3.connect(tmp_path / "reelbase.db")) as conn:
+        assert conn.execute("PRAGMA page_size").fetchone() == (16384,)
+        assert conn.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+
+
 def test_a_damaged_database_is_told_in_a_sentence(tmp_path: Path) -> None:
     """By the server and by every command: what it is, where one reads on; and it is left alone."""
     cut = tmp_path / "cut"

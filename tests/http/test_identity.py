@@ -106,6 +106,8 @@ def test_commands_fail_in_a_sentence(server: Server) -> None:
         ["keys", "create", "--name", ""],
         ["keys", "create", "--name", "a\nb"],
         ["keys", "create", "--name", os.fsdecode(b"\xff")],
+        ["keys", "revoke", os.fsdecode(b"\xff")],
+        ["keys", "list", "--user", os.fsdecode(b"\xff")],
     ):
         failed = command(server, *arguments)
         assert failed.returncode != 0
