@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
 from tests.running import until
 
@@ -89,6 +89,13 @@ def visit(page: Page, name: str) -> None:
     """Another view, by the navigation, until its heading has the focus."""
     page.get_by_role("navigation", name="Main").get_by_role("link", name=name).click()
     expect(page.get_by_role("heading", level=1, name=name)).to_be_focused()
+
+
+def turn_to(page: Page, path: str) -> Locator:
+    """Another view, by its address: what is shown now is not it, however late it comes."""
+    page.evaluate("() => { document.querySelector('#view > .view').dataset.past = '' }")
+    page.goto(f"/#{path}")
+    return page.locator("#view > .view:not([data-past])")
 
 
 def all_shown(page: Page, client: httpx.Client, q: str = "") -> None:

@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
-from tests.e2e.browser import opened, sign_in
+from tests.e2e.browser import opened, sign_in, turn_to
 from tests.http.conftest import new_user, upload
 from tests.media import samples
 from tests.running import KEY, Server, ended, until
@@ -64,10 +64,8 @@ class View:
 
     def show(self, page: Page) -> None:
         """Go there; what is shown now does not count."""
-        if not page.url.endswith(f"/#{self.path}"):
-            page.evaluate("document.querySelector('#view > .view').dataset.past = ''")
-            page.goto(f"/#{self.path}")
-        view = page.locator("#view > .view:not([data-past])")
+        there = page.url.endswith(f"/#{self.path}")
+        view = page.locator("#view > .view") if there else turn_to(page, self.path)
         expect(view.locator(self.there).first).to_be_visible()
         self.open(page)
 
