@@ -105,9 +105,7 @@ async function visit() {
   const root = h("section.view", { "data-view": found?.nav });
   try {
     if (!found) throw Object.assign(new Error("There is no such page."), { status: 404 });
-    const module = await found.load().catch(async () => {
-      throw await why();
-    });
+    const module = await found.load().catch(() => loadAgain(found.load));
     if (mine !== turn) return;
     begin(root, found.nav);
     const { signal } = ending;
@@ -127,12 +125,13 @@ async function visit() {
   }
 }
 
-/** Why a module does not come: a server that answers has others by now. */
-async function why() {
+/** A module that did not come is asked for once more: a server that answers may have been back just now. */
+async function loadAgain(load) {
   const lost = await request("GET", "/session", { renews: false }).then(() => false, (error) => error.status === 0);
-  return lost
-    ? Object.assign(new Error("The connection is lost."), { lost })
-    : Object.assign(new Error("This part of the page could not be loaded. It may be newer by now."), { stale: true });
+  if (lost) throw Object.assign(new Error("The connection is lost."), { lost });
+  return load().catch(() => {
+    throw Object.assign(new Error("This part of the page could not be loaded. It may be newer by now."), { stale: true });
+  });
 }
 
 function match(path) {
