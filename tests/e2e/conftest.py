@@ -5,11 +5,13 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser
 
 from tests.e2e.browser import chromium
 from tests.fakes.replicate import FakeReplicate
+from tests.http.conftest import new_user
 from tests.running import Server
 
 
@@ -73,3 +75,12 @@ def browser() -> Iterator[Browser]:
     """A Chromium: not for the session, as no other event loop runs in this thread meanwhile."""
     with chromium() as launched:
         yield launched
+
+
+@pytest.fixture
+def mine(server: Server, request: pytest.FixtureRequest) -> Iterator[tuple[httpx.Client, str]]:
+    """A user with an empty library of their own, as a client and a key."""
+    with server.client() as admin:
+        _, key = new_user(admin, request.node.name[:60])
+    with server.client(key) as client:
+        yield client, key
