@@ -330,7 +330,7 @@ def test_nothing_sticks_out_on_a_phone(
             page.goto(f"/#/asset/{video['id']}")
             expect(page.locator("#viewer video")).to_be_visible()
             assert overflow(page) == []
-            assert len(page.evaluate(ROWS)) == 1
+            until(lambda: len(page.evaluate(ROWS)) == 1, what=lambda: "one row of controls")
             page.evaluate("document.querySelector('#offline').hidden = false")
             assert overflow(page) == []
 

@@ -227,7 +227,10 @@ def test_a_phone_has_room_for_fingers(pair: Pair, browser: Browser) -> None:
         for width in (390, 320):
             page.set_viewport_size({**PHONE, "width": width})
             assert overflow(page) == []
-            assert page.locator("#view").evaluate(SMALL) == []
+            until(
+                lambda: page.locator("#view").evaluate(SMALL) == [],
+                what=lambda: f"room: {page.locator('#view').evaluate(SMALL)}",
+            )
             for one in page.locator(".slots").all():
                 assert one.evaluate("one => one.scrollWidth <= one.clientWidth")
                 assert one.locator(".slot").evaluate_all(

@@ -48,8 +48,11 @@ def test_selecting_begins_where_there_is_something_to_select(
             page.set_viewport_size({**PHONE, "width": width})
             assert overflow(page) == []
             # The tiles have room beside it: what it says, and what can be done.
-            assert bar.evaluate("one => one.offsetHeight") <= 100
-            assert bar.evaluate(STICKING_OUT) == []
+            until(lambda: bar.evaluate("one => one.offsetHeight") <= 100, what=lambda: "a low bar")
+            until(
+                lambda: bar.evaluate(STICKING_OUT) == [],
+                what=lambda: f"the buttons in it: {bar.evaluate(STICKING_OUT)}",
+            )
 
 
 def test_escape_ends_the_selection_wherever_the_focus_is(
@@ -300,4 +303,4 @@ def test_the_current_tile_is_clear_of_the_bars_of_a_phone(
         expect(page.get_by_role("region", name="Selected")).to_be_visible()
         for press in ("End", "ArrowUp", "Home", *["ArrowDown"] * 4, *["ArrowUp"] * 4):
             page.keyboard.press(press)
-            assert page.evaluate(CLEAR), press
+            until(lambda: page.evaluate(CLEAR), what=lambda press=press: f"the tile, after {press}")
