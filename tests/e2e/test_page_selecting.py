@@ -170,6 +170,7 @@ def test_what_is_deleted_is_out_of_sight_at_once(
         expect(tile(page, "d.jpg")).to_be_visible()
         expect(shown).to_have_count(3)
         expect(page.locator(".view-count")).to_have_text("3")
+        until(lambda: page.wait_for_timeout(20) or held, what=lambda: "the request")
         for one in held:
             one.continue_()
         expect(page.get_by_text("b.jpg is in the trash.")).to_be_visible()
@@ -209,6 +210,7 @@ def test_what_is_not_deleted_after_all_is_where_it_was(
         expect(page.locator(".view-count")).to_have_text("98")
         expect(bar).to_be_hidden()
         expect(page.locator("#library .tile-open:focus")).to_have_count(1)
+        until(lambda: page.wait_for_timeout(20) or held, what=lambda: "the request")
         for one in held:
             one.fulfill(status=503, json={"detail": "Not now."})
         expect(page.get_by_role("alert")).to_have_text("Not now.")

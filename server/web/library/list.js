@@ -222,7 +222,8 @@ class List extends EventTarget {
       const page = await get("/assets", { ...this.filters, cursor, limit });
       this.trouble = "";
       const items = page.items.filter((one) => !(this.#leaving.get(one.id) >= number));
-      const fewer = page.items.length - items.length;
+      // The counts have those, too, that are further down than this page.
+      const fewer = [...this.#leaving.values()].filter((last) => last >= number).length;
       return { ...page, items, last: page.items.at(-1), matching: page.matching - fewer, all: page.all - fewer };
     } catch (error) {
       this.trouble = error.message;
