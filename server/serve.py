@@ -196,11 +196,7 @@ def _accept(conn: Connection, admin_id: str, secret: str, now: datetime) -> None
 
 def _show_link(conn: Connection, admin_id: str, url: str, now: datetime) -> None:
     """Print a link that signs the operator in, once and soon."""
-    good = [
-        row
-        for row in keys.list_keys(conn, admin_id)
-        if row.revoked_at is None and (row.expires_at is None or row.expires_at > now)
-    ]
+    good = [row for row in keys.list_keys(conn, admin_id) if keys.is_good(row, now)]
     if good:
         secret = keys.make_link(conn, good[0].id, now, LINK_LIFETIME)
         # In the fragment: it reaches no server, no log, no Referer.

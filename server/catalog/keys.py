@@ -6,7 +6,7 @@ protect nothing and cost every request.
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -36,6 +36,10 @@ class Principal:
     is_admin: bool
     expires_at: datetime | None
 
+    def covers(self, scopes: Iterable[str]) -> bool:
+        """Whether a key with these scopes can do no more than the principal. `admin` covers all."""
+        return self.is_admin or self.scopes.issuperset(scopes)
+
 
 def create(
     conn: Connection,
@@ -46,8 +50,12 @@ def create(
     now: datetime,
     expires_at: datetime | None = None,
     secret: str | None = None,
+    created_by: str | None = None,
 ) -> tuple[str, str]:
-    """A new key; its id, and the key itself, which is kept nowhere."""
+    """Make a key; its id, and the key itself, which is kept nowhere.
+
+    `created_by` is the key that makes it, if one does.
+    """
     key = secret or f"sk_{secrets.token_urlsafe(30)}"
     key_id = new_id("key")
     conn.execute(
@@ -58,6 +66,7 @@ def create(
             hash=digest(key),
             hint=f"…{key[-4:]}",
             scopes=list(scopes),
+            created_by=created_by,
             created_at=now,
             expires_at=expires_at,
         )
@@ -118,10 +127,29 @@ def list_keys(conn: Connection, user_id: str | None) -> list[Row[Any]]:
     return list(conn.execute(query))
 
 
-def expiry(conn: Connection, principal: Principal) -> datetime | None:
-    """When the key expires that somebody came with (a session stands for one)."""
-    row = get(conn, principal.key_id)
-    return None if row is None else row.expires_at
+def made_by(conn: Connection, key_id: str, now: datetime) -> list[Row[Any]]:
+    """The good keys that a key made, and those that they made in turn, oldest first.
+
+    Keys that are revoked or expired are left out; what they made is not.
+    """
+    made = select(api_key.c.id).where(api_key.c.created_by == key_id).cte("made", recursive=True)
+    made = made.union(select(api_key.c.id).where(api_key.c.created_by == made.c.id))
+    query = (
+        select(api_key)
+        .where(api_key.c.id.in_(select(made.c.id)))
+        .order_by(api_key.c.created_at, api_key.c.id)
+    )
+    return [row for row in conn.execute(query) if is_good(row, now)]
+
+
+def is_good(row: Row[Any], now: datetime) -> bool:
+    """Whether a key is neither revoked nor expired."""
+    return row.revoked_at is None and (row.expires_at is None or row.expires_at > now)
+
+
+def effective_scopes(scopes: Iterable[str], *, is_admin: bool) -> frozenset[str]:
+    """What a user's key may do: the scope `admin` alone makes nobody an admin."""
+    return frozenset(scopes) - (frozenset() if is_admin else {"admin"})
 
 
 def revoke(conn: Connection, key_id: str, now: datetime) -> bool:
@@ -139,6 +167,12 @@ def revoke(conn: Connection, key_id: str, now: datetime) -> bool:
 def by_key(conn: Connection, key_hash: str, now: datetime) -> Principal | None:
     """Who a key stands for, if it is good."""
     query = _principals().where(api_key.c.hash == key_hash)
+    return _principal(conn.execute(query).first(), now)
+
+
+def by_id(conn: Connection, key_id: str, now: datetime) -> Principal | None:
+    """Who the key with this id stands for, if it is good."""
+    query = _principals().where(api_key.c.id == key_id)
     return _principal(conn.execute(query).first(), now)
 
 
@@ -216,8 +250,7 @@ def _principal(
     return Principal(
         user_id=row.user_id,
         key_id=row.id,
-        # The scope alone makes nobody an admin.
-        scopes=frozenset(row.scopes) - (frozenset() if row.is_admin else {"admin"}),
+        scopes=effective_scopes(row.scopes, is_admin=row.is_admin),
         is_admin=bool(row.is_admin) and "admin" in row.scopes,
         expires_at=min(ends, default=None),
     )

@@ -58,6 +58,9 @@ api_key = Table(
     Column("hash", String, nullable=False, unique=True),
     Column("hint", String, nullable=False),
     Column("scopes", JSON(none_as_null=True), nullable=False),
+    # The key that made it; null for those of the terminal and of the first start. No foreign key:
+    # the maker may be deleted with its user, and what it made stays.
+    Column("created_by", String, index=True),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),

@@ -1,6 +1,7 @@
 """`reelbase keys`: make, list and revoke API keys, beside the server or without it."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -83,44 +84,64 @@ def keys_create(
 @as_json
 @data_dir
 def keys_list(user: str | None, as_json: bool, data_dir: Path | None) -> None:
-    """List keys; the keys themselves are not kept."""
+    """List keys, and which key made each; the keys themselves are not kept."""
     engine = engine_of(load(data_dir=data_dir))
     with engine.connect() as conn:
         rows = keys.list_keys(conn, None if user is None else user_named(conn, user).id)
         names = {row.id: row.name for row in users.list_all(conn)}
+        makers = {row.id: row.name for row in keys.list_keys(conn, None)}
     if as_json:
-        click.echo(json.dumps([_key(row) for row in rows], indent=2))
+        click.echo(json.dumps([_key(row, makers) for row in rows], indent=2))
         return
     for row in rows:
         used = f"{row.last_used_at:%Y-%m-%d %H:%M}" if row.last_used_at else "never used"
+        maker = f"  (made by {row.created_by})" if row.created_by else ""
         click.echo(
             f"{row.id}  {_state(row):7}  {row.hint}  {names.get(row.user_id, row.user_id)}  "
-            f"{','.join(row.scopes)}  {used}  {row.name}"
+            f"{','.join(row.scopes)}  {used}  {row.name}{maker}"
         )
 
 
 @group.command("revoke")
 @click.argument("key_id")
+@click.option("--cascade", is_flag=True, help="Also the keys that it made, and what those made.")
 @data_dir
-def keys_revoke(key_id: str, data_dir: Path | None) -> None:
+def keys_revoke(key_id: str, cascade: bool, data_dir: Path | None) -> None:
     """Make a key worth nothing, from the next request on."""
     engine = engine_of(load(data_dir=data_dir))
+    now = datetime.now(UTC)
     with engine.begin() as conn:
         if keys.get(conn, key_id) is None:
             raise NotFound(f"There is no key {key_id}.")
-        done = keys.revoke(conn, key_id, datetime.now(UTC))
+        done = keys.revoke(conn, key_id, now)
+        made = keys.made_by(conn, key_id, now)
+        if cascade:
+            for one in made:
+                keys.revoke(conn, one.id, now)
     click.echo("Revoked." if done else "It was revoked before.", err=True)
+    if not made:
+        return
+    listed = ", ".join(f"{one.id} ({one.name})" for one in made)
+    if cascade:
+        click.echo(f"Revoked, too: {listed}.", err=True)
+    else:
+        click.echo(
+            f"Keys that it made are still good: {listed}. To revoke them, too: "
+            f"reelbase keys revoke {key_id} --cascade",
+            err=True,
+        )
 
 
 def _state(row: Any) -> str:
     if row.revoked_at is not None:
         return "revoked"
-    over = row.expires_at is not None and row.expires_at <= datetime.now(UTC)
-    return "expired" if over else "good"
+    return "good" if keys.is_good(row, datetime.now(UTC)) else "expired"
 
 
-def _key(row: Any) -> dict[str, Any]:
+def _key(row: Any, makers: Mapping[str, str]) -> dict[str, Any]:
     names = ("id", "user_id", "name", "hint", "scopes")
     times = ("created_at", "expires_at", "revoked_at", "last_used_at")
+    maker = row.created_by
     shown = {name: getattr(row, name) for name in names}
+    shown["created_by"] = {"id": maker, "name": makers[maker]} if maker in makers else None
     return shown | {name: iso(getattr(row, name)) for name in times}

@@ -1,27 +1,22 @@
-"""API keys, and the sessions of browsers."""
+"""The sessions of browsers, and what signs messages to webhooks."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from litestar import Request, Response, Router, delete, get, post
 from litestar.datastructures import Cookie, State
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, JSONBody
-from msgspec import Meta, Struct, field
-from sqlalchemy import Connection, Row
+from litestar.params import JSONBody
+from msgspec import Struct
+from sqlalchemy import Connection
 
 from server.catalog import keys, users
 from server.catalog.keys import Principal
-from server.errors import Forbidden, Invalid, NotFound, Unauthorized
-from server.http.auth import COOKIE, check_origin, needs, owns
+from server.errors import NotFound, Unauthorized
+from server.http.auth import COOKIE, check_origin, needs
 from server.http.context import Services
-from server.http.names import Name
-from server.http.present import List
 from server.http.problems import documented
-from server.http.reach import check_expiry
-
-Scope = Literal["read", "write", "generate", "admin"]
 
 
 class SignIn(Struct, forbid_unknown_fields=True):
@@ -40,37 +35,6 @@ class Session(Struct, kw_only=True):
     is_admin: bool
     scopes: list[str]
     expires_at: datetime | None
-
-
-class NewKey(Struct, forbid_unknown_fields=True):
-    """A key to be made, for oneself or (an admin) for another user."""
-
-    name: Name
-    scopes: Annotated[list[Scope], Meta(min_length=1)] = field(
-        default_factory=lambda: ["read", "write", "generate"]
-    )
-    user_id: str | None = None
-    expires_at: datetime | None = None
-
-
-class Key(Struct, kw_only=True):
-    """An API key; the key itself is not kept. `hint` is its end."""
-
-    id: str
-    user_id: str
-    name: str
-    hint: str
-    scopes: list[str]
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    last_used_at: datetime | None
-
-
-class MadeKey(Key, kw_only=True):
-    """A new key: `key` is shown this once."""
-
-    key: str
 
 
 class WebhookSecret(Struct):
@@ -163,78 +127,6 @@ async def sign_out(
     return response
 
 
-@post("/keys", guards=[needs("write")], responses=documented(404), summary="Make a key")
-async def make_key(
-    services: NamedDependency[Services],
-    principal: NamedDependency[Principal],
-    data: JSONBody[NewKey],
-) -> MadeKey:
-    """A new API key. It can do no more than the one that makes it."""
-    now = services.clock()
-    user_id = principal.user_id if data.user_id is None else data.user_id
-    missing = [scope for scope in data.scopes if scope not in principal.scopes]
-    if missing and not principal.is_admin:
-        raise Forbidden(f"A key cannot give what it lacks: {', '.join(missing)}.")
-    check_expiry(data.expires_at, now)
-
-    def apply(conn: Connection) -> tuple[Row[Any], str]:
-        # Others learn nothing about who exists.
-        owner = users.get(conn, user_id) if owns(principal, user_id) else None
-        if owner is None:
-            raise NotFound("There is no such user.")
-        if "admin" in data.scopes and not owner.is_admin:
-            raise Invalid(
-                f"{owner.name} is no admin, and the scope alone makes nobody one.",
-                fields=[{"field": "scopes", "message": "admin is for admins"}],
-            )
-        ends = [moment for moment in (data.expires_at, keys.expiry(conn, principal)) if moment]
-        key_id, key = keys.create(
-            conn,
-            user_id,
-            data.name,
-            scopes=data.scopes,
-            now=now,
-            expires_at=min(ends, default=None),
-        )
-        row = keys.get(conn, key_id)
-        assert row is not None
-        return row, key
-
-    row, key = await services.database.write(apply)
-    return MadeKey(**_shown(row), key=key)
-
-
-@get("/keys", guards=[needs("read")], summary="List keys")
-async def list_keys(
-    services: NamedDependency[Services], principal: NamedDependency[Principal]
-) -> List[Key]:
-    """One's own keys; an admin sees everybody's."""
-    whose = None if principal.is_admin else principal.user_id
-    return List([Key(**_shown(row)) for row in await services.database.read(keys.list_keys, whose)])
-
-
-@delete(
-    "/keys/{key_id:str}",
-    guards=[needs("write")],
-    responses=documented(404),
-    summary="Revoke a key",
-)
-async def revoke_key(
-    services: NamedDependency[Services],
-    principal: NamedDependency[Principal],
-    key_id: FromPath[str],
-) -> None:
-    """The key, and the sessions that stand for it, are worth nothing from the next request on."""
-
-    def apply(conn: Connection) -> None:
-        row = keys.get(conn, key_id)
-        if row is None or not owns(principal, row.user_id):
-            raise NotFound("There is no such key.")
-        keys.revoke(conn, key_id, services.clock())
-
-    await services.database.write(apply)
-
-
 @get(
     "/webhook-secret",
     guards=[needs("write")],
@@ -250,19 +142,12 @@ async def webhook_secret(
     return WebhookSecret(row.webhook_secret)
 
 
-def _shown(row: Row[Any]) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in Key.__struct_fields__}
-
-
 router = Router(
     "/api/v3",
     route_handlers=[
         sign_in,
         who,
         sign_out,
-        make_key,
-        list_keys,
-        revoke_key,
         webhook_secret,
     ],
     tags=["identity"],
