@@ -6,7 +6,7 @@
  *       value. `closed` resolves with that value, "" when it was escaped. The focus goes to the
  *       first [autofocus] or control, and afterwards back to where it was. `firm`: only what is in
  *       its content closes it, neither Escape nor going elsewhere: it shows what is shown once.
- *   confirm({title, words, yes, danger})       → Promise<boolean>
+ *   confirm({title, words, content, yes, danger})   → Promise<boolean>
  *   closeDialogs()                             as if they were escaped
  */
 
@@ -48,15 +48,17 @@ export function closeDialogs() {
 
 /**
  * Asks before something that is hard to take back.
- * @param {{title: string, words: string, yes: string, no?: string, danger?: boolean}} question
+ * @param {{title: string, words: string, content?: Node[], yes: string, no?: string, danger?: boolean}} question
+ *   `content`: what is chosen along with it
  * @returns {Promise<boolean>}
  */
-export async function confirm({ title, words, yes, no = "Keep", danger = true }) {
+export async function confirm({ title, words, content = [], yes, no = "Keep", danger = true }) {
   const { closed } = openDialog({
     title,
     content: [
       h("form", { method: "dialog" },
         h("p", {}, words),
+        ...content,
         h("div.buttons", {},
           h("button.secondary", { value: "", autofocus: true }, no),
           h(danger ? "button.danger" : "button.primary", { value: "yes" }, yes))),

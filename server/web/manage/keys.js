@@ -8,6 +8,8 @@ import { session } from "../state.js";
 import { makeKey } from "./newkey.js";
 import { act, copyField, count, keyed, sectionHead } from "./parts.js";
 
+// So many keys are named in a question.
+const NAMED = 5;
 const SCOPES = { read: "Read", write: "Write", generate: "Generate", admin: "Admin" };
 
 export async function mount(root, { query, signal, keep }) {
@@ -58,8 +60,11 @@ export async function mount(root, { query, signal, keep }) {
     const meta = h("span.line-meta");
     const off = h("button.quiet", { type: "button", onclick: revoke }, "Revoke…");
     async function revoke() {
+      const made = madeBy(key, known).filter((one) => !isPast(one));
+      const cascade = h("input", { type: "checkbox" });
       const sure = await confirm({
         title: `Revoke ${key.name}?`,
+        content: made.length ? [h("label.choice", {}, cascade, h("span", {}, alsoThose(made)))] : [],
         words: [
           `Whatever uses the key ${key.hint} is refused from then on, browsers that signed in with it too.`,
           isOurs(key) && "You are signed in with it here: you will be signed out.",
@@ -68,7 +73,8 @@ export async function mount(root, { query, signal, keep }) {
         ].filter(Boolean).join(" "),
         yes: "Revoke",
       });
-      if (sure && (await act(() => remove(`/keys/${key.id}`)))) await act(load);
+      const query = cascade.checked ? { cascade: true } : {};
+      if (sure && (await act(() => remove(`/keys/${key.id}`, query)))) await act(load);
     }
     function update(next) {
       key = next;
@@ -77,9 +83,10 @@ export async function mount(root, { query, signal, keep }) {
       setText(hint, key.hint);
       scopes.replaceChildren(...key.scopes.map((one) => h("span.chip", {}, SCOPES[one] ?? one)));
       const used = key.last_used_at ? `Last used ${ago(key.last_used_at)}` : "Never used";
-      setText(meta, `${owner ? `Of ${owner}. ` : ""}${used}, ${ends(key)}`);
+      const maker = key.created_by ? `Made by ${key.created_by.name}. ` : "";
+      setText(meta, `${owner ? `Of ${owner}. ` : ""}${maker}${used}, ${ends(key)}`);
       arrange(head, [name, hint, scopes, isOurs(key) && ours].filter(Boolean));
-      off.hidden = isPast(key);
+      off.hidden = isPast(key) || !isWithin(key);
       off.setAttribute("aria-label", `Revoke ${key.name}`);
     }
     return {
@@ -97,7 +104,22 @@ export async function mount(root, { query, signal, keep }) {
 }
 
 const isOurs = (key) => key.id === session.key_id;
+/** Whether it can do no more than the key of this session: else the server would refuse. */
+const isWithin = (key) =>
+  session.scopes.includes("write") && (session.is_admin || key.scopes.every((one) => session.scopes.includes(one)));
 const isPast = (key) => Boolean(key.revoked_at) || Boolean(key.expires_at && new Date(key.expires_at) < new Date());
+
+/** What a key made, and what that made in turn. @param {object[]} known */
+function madeBy(key, known) {
+  const made = known.filter((one) => one.created_by?.id === key.id);
+  return made.flatMap((one) => [one, ...madeBy(one, known)]);
+}
+
+function alsoThose(made) {
+  const names = made.slice(0, NAMED).map((one) => one.name).join(", ");
+  const rest = made.length > NAMED ? ` and ${(made.length - NAMED).toLocaleString()} more` : "";
+  return `Also revoke the ${made.length === 1 ? "key" : count(made.length, "key")} that it made: ${names}${rest}`;
+}
 
 function ends(key) {
   if (key.revoked_at) return `revoked ${ago(key.revoked_at)}`;
