@@ -58,6 +58,7 @@ from server.http.metrics import Metrics
 from server.http.observe import Observe
 from server.http.pulse import Pulse
 from server.http.schema import SchemaPage
+from server.http.vary import VaryByOrigin
 from server.ingest.ytdlp import YtDlp
 from server.jobs.context import Downloads, Work
 from server.jobs.loop import Loop
@@ -254,7 +255,10 @@ def create_app(
         logging_config=None,
         debug=False,
     )
-    return tus_protocol.Protocol(Observe(application, metrics))
+    observed: ASGIApp = Observe(application, metrics)
+    if application.cors_config is not None:
+        observed = VaryByOrigin(observed)
+    return tus_protocol.Protocol(observed)
 
 
 def _now() -> datetime:

@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Row
 from server.catalog import assets, jobs, names
 from server.catalog.keys import Principal
 from server.errors import Conflict
+from server.http.admission import who_asks
 from server.http.auth import needs
-from server.http.bytes import serve, serve_trashed, who_asks
+from server.http.bytes import serve, serve_trashed
 from server.http.context import Services
 from server.http.documentation import TakesFile
 from server.http.present import Asset, List, Presenter

@@ -1,7 +1,7 @@
 """Who asks: an API key, a bearer, or a session cookie, made into a principal or none.
 
 The middleware refuses only what is wrong (a key that is not good); whether a principal is needed
-is each route's to say: with `needs(scope)`, or on byte routes in `bytes.serve`.
+is each route's to say: with `needs(scope)`, or on byte routes in `admission.py`.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,12 +1,11 @@
 """The one way in which bytes are served, on every route that serves bytes.
 
-`serve` decides who may read (the token alone when there is one; else a key or session that owns
-the asset; nobody needs anything for a public one), `ByteResponse` sends ranges by RFC 9110.
+Who may read is decided in `admission.py`; `ByteResponse` sends ranges by RFC 9110.
 """
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -20,9 +19,7 @@ from litestar.types import Receive, Scope, Send
 
 from server import ranges
 from server.catalog import assets
-from server.catalog.aliases import Asker
 from server.catalog.assets import Served
-from server.catalog.tokens import Access
 from server.errors import (
     Conflict,
     Gone,
@@ -31,7 +28,8 @@ from server.errors import (
     RangeNotSatisfiable,
     Unauthorized,
 )
-from server.http.auth import asker, check_scope, owns
+from server.http.admission import ASK_AGAIN, Record, admit
+from server.http.auth import check_scope, owns
 from server.http.context import Services
 
 # What may be shown by a browser in place; all else is only ever downloaded.
@@ -40,8 +38,6 @@ _INLINE_TEXT = ("text/vtt", "application/x-subrip")
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
-# Called at the end with the status and the bytes that were sent.
-Record = Callable[[int, int], None]
 # What a body is made of: bytes as they are, or a range [start, stop) of the blob.
 Part = bytes | tuple[int, int]
 # Headers as ASGI has them.
@@ -53,20 +49,21 @@ async def serve(
 ) -> Response[None]:
     """Answer a GET or HEAD for an asset's bytes; `asset_id` None stands for none of that name.
 
-    `fixed` says that the URL can never come to mean other bytes, so that caches may keep them.
+    `fixed` says that the URL can never come to mean other bytes: else caches ask each time.
     Raises Unauthorized, NotFound, Conflict (`asset_pending`) and Gone.
     """
     asset = None if asset_id is None else await services.gate.served(asset_id)
     if asset is not None and asset.expires_at is not None and asset.expires_at <= services.clock():
         asset = None  # on its way to the trash
-    record = await _admit(request, services, asset)
+    admission = await admit(request, services, asset)
     if asset is None:
         raise NotFound("There is no such asset.")
     if asset.storage_state != "stored":
         response = _elsewhere(asset, services.clock())
-        record(response.status_code or 307, 0)
+        admission.record(response.status_code or 307, 0)
         return response
-    return _stored(request, services, asset, record, fixed=fixed)
+    caching = admission.caching if fixed else ASK_AGAIN
+    return _stored(request, services, asset, admission.record, caching)
 
 
 async def serve_trashed(
@@ -85,54 +82,7 @@ async def serve_trashed(
         raise NotFound("There is no such asset.")
     if asset.storage_state != "stored":
         return _elsewhere(asset, services.clock())
-    return _stored(request, services, asset, lambda status, size: None, fixed=False)
-
-
-def who_asks(request: Request[Any, Any, State], services: Services) -> Asker:
-    """Whose old names count: the asset's that a token is for, else those of the principal."""
-    token = request.query_params.get("token")
-    return asker(request.user, services.gate.asset_of(token) if token is not None else None)
-
-
-async def _admit(
-    request: Request[Any, Any, State], services: Services, asset: Served | None
-) -> Record:
-    """Let the asker through or raise; what to call with the status and bytes at the end."""
-    token = request.query_params.get("token")
-    if token is None:
-        if asset is None or asset.visibility != "public":
-            principal = request.user
-            if principal is None:
-                raise Unauthorized(
-                    "This needs an API key (X-API-Key), a session, or a link with a token."
-                )
-            if asset is None or not owns(principal, asset.user_id):
-                raise NotFound("There is no such asset.")
-            check_scope(principal, "read")
-        return lambda status, size: None
-    verdict = await services.gate.judge(token, asset)
-
-    def record(status: int, size: int) -> None:
-        if asset is not None and (verdict.token_id or verdict.outcome != "ok"):
-            services.access_log.add(
-                Access(
-                    asset_id=asset.id,
-                    token_id=verdict.token_id,
-                    at=services.clock(),
-                    method=request.method,
-                    ip=services.client_ip(request),
-                    user_agent=(request.headers.get("user-agent") or "")[:300] or None,
-                    status=status,
-                    bytes=size,
-                    outcome=verdict.outcome,
-                )
-            )
-
-    if verdict.outcome != "ok":
-        record(401, 0)
-        # All alike to the asker: what a token was good for once is nobody's business.
-        raise Unauthorized("This link is not valid, or not any more.", code="invalid_token")
-    return record
+    return _stored(request, services, asset, lambda status, size: None, ASK_AGAIN)
 
 
 def _elsewhere(asset: Served, now: datetime) -> Response[None]:
@@ -171,8 +121,7 @@ def _stored(
     services: Services,
     asset: Served,
     record: Record,
-    *,
-    fixed: bool,
+    caching: str,
 ) -> Response[None]:
     etag = f'"{asset.sha256}"'
     modified = asset.stored_at or EPOCH
@@ -188,7 +137,8 @@ def _stored(
             f"The asset has {asset.size} bytes; the range lies beyond.",
             headers={"Content-Range": f"bytes */{asset.size}", "Accept-Ranges": "bytes"},
         )
-    headers = _common(asset, fixed, request.query_params.get("download") == "1").copy()
+    headers = _common(asset, request.query_params.get("download") == "1").copy()
+    headers.append((b"cache-control", caching.encode()))
     parts: list[Part] = list(answer.ranges)
     content_type = asset.content_type
     if len(answer.ranges) > 1:
@@ -204,14 +154,12 @@ def _stored(
 
 
 @lru_cache(1024)
-def _common(asset: Served, fixed: bool, download: bool) -> Headers:
+def _common(asset: Served, download: bool) -> Headers:
     """The headers of each answer about these bytes. Players ask for many ranges of one asset."""
-    scope = "public" if asset.visibility == "public" else "private"
     headers = {
         "accept-ranges": "bytes",
         "etag": f'"{asset.sha256}"',
         "last-modified": ranges.http_date(asset.stored_at or EPOCH),
-        "cache-control": f"{scope}, max-age=31536000, immutable" if fixed else "no-cache",
         "content-disposition": _disposition(asset, download=download),
         # The type is what we found the bytes to be; nobody is to guess again.
         "x-content-type-options": "nosniff",

@@ -25,10 +25,14 @@ LIMIT = 10_000
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a token was worth: `outcome` is `ok` or why not; `token_id` when it has a row."""
+    """What a token was worth: `outcome` is `ok` or why not; `token_id` when it has a row.
+
+    `ready_until` is when a ready token expires.
+    """
 
     outcome: str
     token_id: str | None = None
+    ready_until: datetime | None = None
 
 
 class Gate:
@@ -88,7 +92,7 @@ class Gate:
             asset.token_epoch,
         ):
             return Verdict("revoked")
-        return Verdict("ok", token_id)
+        return Verdict("ok", token_id, claims.expires_at if isinstance(claims, Ready) else None)
 
     def asset_of(self, text: str) -> str | None:
         """The asset that a token of ours was made for; whether it is still good is judged later."""

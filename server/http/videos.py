@@ -1,6 +1,6 @@
 """The two other ways to an asset's bytes: what a job made, and what a storage key names.
 
-Both can come to mean other bytes, so caches ask again (`no-cache`, with the ETag).
+Both can come to mean other bytes, so caches ask each time (`private, no-cache`, with the ETag).
 """
 
 from typing import Any
@@ -16,8 +16,9 @@ from server.catalog import aliases, assets, jobs
 from server.catalog.aliases import Asker
 from server.catalog.keys import Principal
 from server.errors import NotFound
+from server.http.admission import who_asks
 from server.http.auth import asker, needs
-from server.http.bytes import serve, who_asks
+from server.http.bytes import serve
 from server.http.context import Services
 from server.http.present import main_output
 from server.http.problems import documented

@@ -16,7 +16,7 @@ def test_only_the_owner_sees_what_is_in_the_trash(server: Server, client: httpx.
     answer = client.get(path, params={"trashed": "true"})
     assert answer.content == b"seen before it goes"
     # It may go at any moment: no cache may keep it.
-    assert answer.headers["Cache-Control"] == "no-cache"
+    assert answer.headers["Cache-Control"] == "private, no-cache"
     with server.client(None) as nobody:
         assert nobody.get(made["url"]).status_code == 401
         assert nobody.get(made["url"] + "&trashed=true").status_code == 401
