@@ -154,7 +154,8 @@ async def revoke_key(
             raise NotFound("There is no such key.")
         if missing := _missing(conn, asker, row):
             raise Forbidden(
-                f"A key cannot revoke one that may do more: this one lacks {', '.join(missing)}."
+                "A key cannot revoke one that may do more. What the key that you use lacks: "
+                f"{', '.join(missing)}."
             )
         made = keys.made_by(conn, key_id, now) if cascade else []
         beyond = [one for one in made if not owns(asker, one.user_id) or _missing(conn, asker, one)]
