@@ -350,7 +350,7 @@ def test_a_key_is_revoked_with_what_it_made(
     server: Server, browser: Browser, client: httpx.Client, viewport: ViewportSize
 ) -> None:
     """Asked, not done by the way; the list says which key made which."""
-    _, key = new_user(client, f"ada {viewport['width']}")
+    _, key = new_user(client, f"holder {viewport['width']}")
 
     def make(maker: str, name: str) -> str:
         with server.client(maker) as holder:
