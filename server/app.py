@@ -23,10 +23,11 @@ from server import __version__
 from server.blobs.sqlite import SqliteBlobs
 from server.blobs.volume import Volume
 from server.catalog.keys import Principal
-from server.db import Database
+from server.db import READ_SECONDS, Database
 from server.egress import Guard, authority, parse_allowed
 from server.http import (
     assets,
+    body,
     compression,
     events,
     identity,
@@ -49,7 +50,7 @@ from server.http import (
 )
 from server.http.access_log import AccessLog
 from server.http.auth import COOKIE, Authentication, principal_of
-from server.http.body import JsonRequest
+from server.http.bounded import Bounded
 from server.http.context import Services
 from server.http.documentation import Documentation
 from server.http.gate import Gate
@@ -137,7 +138,7 @@ def create_app(
     pulse = Pulse(database, stopping)
     uploads = Uploads(database, blobs, volume, _now, lifetime=settings.upload_expiry)
     services = Services(
-        database=database,
+        database=database.bounded(READ_SECONDS),
         blobs=blobs,
         volume=volume,
         uploads=uploads,
@@ -216,7 +217,10 @@ def create_app(
             system.router,
             page.router(settings.media_hosts),
         ],
-        middleware=[DefineMiddleware(Authentication, services=services)],
+        middleware=[
+            Bounded(),
+            DefineMiddleware(Authentication, services=services),
+        ],
         dependencies={
             "services": Provide(provide_services, sync_to_thread=False),
             "principal": Provide(provide_principal, sync_to_thread=False),
@@ -250,8 +254,8 @@ def create_app(
             ),
         ),
         lifespan=[lifespan],
-        request_class=JsonRequest,
-        request_max_body_size=1024 * 1024,
+        request_class=body.JsonRequest,
+        request_max_body_size=body.USUAL,
         logging_config=None,
         debug=False,
     )

@@ -3,12 +3,16 @@
 Transactions are functions: `await db.write(fn, ...)` calls `fn(connection, ...)` inside one
 `BEGIN IMMEDIATE` transaction, on the writer's thread, and commits it. As `fn` is not a coroutine
 it cannot wait for a network while it holds the writer, and it must touch nothing of the event
-loop's. A cancelled caller does not tear its transaction: it runs to its end.
+loop's. A cancelled caller does not tear its transaction: it runs to its end. What a cancelled
+reader asked for is stopped.
 """
 
 import asyncio
+import contextlib
+import copy
 import sqlite3
-from collections.abc import Callable, Coroutine
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,9 +30,9 @@ from sqlalchemy import (
     create_engine,
     event,
 )
-from sqlalchemy.exc import DatabaseError, DBAPIError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
-from server.errors import StorageFull
+from server.errors import StorageFull, TooSlow
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,6 +48,10 @@ metadata = MetaData(
 )
 
 READERS = 4
+# How long a read may take for which somebody waits, with its wait for a reader.
+READ_SECONDS = 5.0
+# After how long a read that was stopped is stopped once more, until it has ended.
+STOP_AGAIN = 0.05
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -155,6 +163,10 @@ class _Session:
         await self._call(lambda: self._connection.close())
         await self._thread.close()
 
+    async def read(self, fn: Callable[[Connection], T], stop: "_Stop") -> T:
+        """Call `fn` in a transaction; `stop` ends its statements, and no later ones."""
+        return await self._call(self._read, fn, stop)
+
     async def transact(self, fn: Callable[[Connection], T], *, durable: bool = True) -> T:
         """Call `fn` in a transaction and commit it; `durable`: a power cut cannot undo it."""
         return await self._call(self._transact, fn, durable)
@@ -194,10 +206,63 @@ class _Session:
         with self._connection.begin():
             return fn(self._connection)
 
+    def _read(self, fn: Callable[[Connection], T], stop: "_Stop") -> T:
+        try:
+            with self._connection.begin(), stop.watching(self._thread._conn):
+                return fn(self._connection)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+                raise _StoppedError from None
+            raise
+
     async def _call(self, fn: Callable[..., T], *args: Any) -> T:
         # aiosqlite's own way to its thread; its public methods are one statement each.
         result: T = await self._thread._execute(fn, *args)  # type: ignore[no-untyped-call]
         return result
+
+
+class _StoppedError(Exception):
+    """A read was stopped."""
+
+
+class _Stop:
+    """Stops the SQL of one read, from any thread.
+
+    `interrupt()` ends whatever statement runs on a connection. So it is called under a lock, and
+    only while the connection is this read's: it cannot reach the read that comes next, nor the
+    end of this one's transaction. Not a progress handler: that takes the interpreter's lock every
+    so many instructions, of which one LIKE may last 10 ms and a million others as long.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._stopped = self._ended = False
+
+    @contextlib.contextmanager
+    def watching(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """While this lasts the connection is this read's. Raises _StoppedError."""
+        with self._lock:
+            if self._stopped:
+                raise _StoppedError
+            self._connection = connection
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._connection = None
+                self._ended = True
+
+    def stop(self) -> None:
+        """Have it end; called on the event loop."""
+        with self._lock:
+            self._stopped = True
+            if self._ended:
+                return
+            if self._connection is not None:
+                self._connection.interrupt()
+        # It may have been between two statements: the next one is to end, too.
+        asyncio.get_running_loop().call_later(STOP_AGAIN, self.stop)
 
 
 class Database:
@@ -214,6 +279,14 @@ class Database:
         self._readers = [_Session(path, readonly=True) for _ in range(READERS)]
         self._idle: asyncio.LifoQueue[_Session] = asyncio.LifoQueue()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._read_seconds: float | None = None
+        self.changes = Changes(path)
+
+    def bounded(self, seconds: float) -> "Database":
+        """The same database, whose reads take no longer than this: for those who wait for one."""
+        bounded = copy.copy(self)
+        bounded._read_seconds = seconds
+        return bounded
 
     async def open(self) -> None:
         """Connect; the file must exist and be migrated."""
@@ -221,7 +294,7 @@ class Database:
         for reader in self._readers:
             await reader.open()
             self._idle.put_nowait(reader)
-        self.changes = Changes(self.path)
+        self.changes.open()
 
     async def close(self) -> None:
         """Wait for running transactions, then let go of the file."""
@@ -234,16 +307,37 @@ class Database:
     async def read(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Call `fn(connection, ...)` on a consistent view of what is committed."""
+        """Call `fn(connection, ...)` on a consistent view of what is committed.
+
+        When the caller is cancelled its statements end. Raises TooSlow when bounded.
+        """
+        loop = asyncio.get_running_loop()
+        seconds = self._read_seconds
+        deadline = None if seconds is None else loop.time() + seconds
+        try:
+            async with asyncio.timeout_at(deadline if self._idle.empty() else None):
+                reader = await self._idle.get()
+        except TimeoutError:
+            raise TooSlow(seconds or 0) from None
+        stop = _Stop()
 
         async def run() -> T:
-            reader = await self._idle.get()
             try:
-                return await reader.transact(lambda c: fn(c, *args, **kwargs))
+                return await reader.read(lambda c: fn(c, *args, **kwargs), stop)
             finally:
                 self._idle.put_nowait(reader)
 
-        return await self._shielded(run())
+        timer = None if deadline is None else loop.call_at(deadline, stop.stop)
+        try:
+            return await self._shielded(run())
+        except _StoppedError:
+            raise TooSlow(seconds or 0) from None
+        except asyncio.CancelledError:
+            stop.stop()
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     async def write(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -328,11 +422,15 @@ class Changes:
     """
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None
-        )
+        self._path = path
         self._version = -1
         self._generation = -1
+
+    def open(self) -> None:
+        """Connect."""
+        self._connection = sqlite3.connect(
+            f"file:{quote(str(self._path))}?mode=ro", uri=True, isolation_level=None
+        )
 
     def version(self) -> int:
         """A number that differs after any commit, of this process or another."""

@@ -140,8 +140,28 @@ class TooMany(ReelbaseError):
     code = "too_many_requests"
 
 
+class QueryTooLong(ReelbaseError):
+    """More of a query string than is taken."""
+
+    status = 414
+    code = "query_too_long"
+
+
 class Unavailable(ReelbaseError):
     """The service cannot do this now."""
 
     status = 503
     code = "unavailable"
+
+
+class TooSlow(Unavailable):
+    """A read took longer than one may, and was stopped."""
+
+    code = "too_slow"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"This takes longer than {seconds:g} s and was stopped. Narrow the search: a shorter "
+            "`q`, one project, one role or kind.",
+            headers={"Retry-After": "5"},
+        )

@@ -38,7 +38,7 @@ Visibility = Literal["private", "public"]
 # Ids that a list may be asked for at once.
 LONGEST = 200
 # SQLite looks for no more than 50,000 bytes.
-MOST_WORDS = 10_000
+LONGEST_SEARCH = 200
 
 
 class AssetChange(Struct, forbid_unknown_fields=True):
@@ -134,7 +134,7 @@ async def list_assets(
     ] = None,
     q: Annotated[
         str | None,
-        QueryParameter(max_length=MOST_WORDS, description="In the name or the prompt."),
+        QueryParameter(max_length=LONGEST_SEARCH, description="In the name or the prompt."),
     ] = None,
     trashed: FromQuery[bool] = False,
     user_id: FromQuery[str | None] = None,

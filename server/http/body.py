@@ -1,4 +1,4 @@
-"""JSON bodies: whatever cannot be read as JSON is the sender's mistake, never ours."""
+"""JSON bodies: how large they may be, and that what cannot be read is the sender's mistake."""
 
 from typing import Any
 
@@ -6,36 +6,37 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.exceptions import SerializationException
 
-# Levels of lists and objects. What is taken in is walked, kept and sent on by recursion.
-DEEPEST = 64
+from server.errors import TooLarge
+from server.json_bounds import DEEPEST, ELEMENTS, TooDeepError, TooManyElementsError, check
+
+# Limits of bodies in bytes. A route that declares none has the usual one.
+SIGN_IN = 4 * 1024
+USUAL = 64 * 1024
+# Twenty clips with the longest prompts, whatever they are written in.
+STORYBOARD = 2 * 1024 * 1024
+# A provider's prediction: its logs and inputs are in it.
+WEBHOOK = 4 * 1024 * 1024
 
 
 class JsonRequest(Request[Any, Any, State]):
-    """A request whose JSON is malformed also when it is no UTF-8 or nested without end."""
+    """A request whose JSON is bounded before it is decoded, and malformed also when no UTF-8."""
 
     async def json(self) -> Any:
-        """See the framework. Raises SerializationException, which it answers with 400."""
+        """See the framework. Raises TooLarge, and SerializationException: answered with 400."""
         # Before the decoding: whose errors are to be ours must come from nothing else.
-        await self.body()
+        body = await self.body()
         try:
-            value = await super().json()
+            check(body, ELEMENTS)
+            return await super().json()
+        except TooManyElementsError:
+            raise TooLarge(
+                f"The JSON has more than {ELEMENTS} elements, those of all its lists and objects "
+                "together.",
+                code="too_many_elements",
+            ) from None
+        except (TooDeepError, RecursionError):
+            raise SerializationException(
+                f"JSON is malformed, or nested too deep: {DEEPEST} levels are taken"
+            ) from None
         except UnicodeDecodeError:
             raise SerializationException("JSON is malformed: it is not UTF-8") from None
-        except RecursionError:
-            raise _too_deep() from None
-        if not _within(value, DEEPEST):
-            raise _too_deep()
-        return value
-
-
-def _within(value: Any, levels: int) -> bool:
-    """Whether lists and objects are in each other no deeper than so many levels."""
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list):
-        return True
-    return levels > 0 and all(_within(one, levels - 1) for one in value)
-
-
-def _too_deep() -> SerializationException:
-    return SerializationException(f"JSON is nested too deep: {DEEPEST} levels are taken")

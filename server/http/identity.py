@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from server.catalog import keys, users
 from server.catalog.keys import Principal
 from server.errors import NotFound, Unauthorized
+from server.http import body
 from server.http.auth import COOKIE, check_origin, needs
 from server.http.context import Services
 from server.http.problems import documented
@@ -55,7 +56,13 @@ async def _session(services: Services, principal: Principal) -> Session:
     )
 
 
-@post("/session", status_code=201, responses=documented(401, 403), summary="Sign a browser in")
+@post(
+    "/session",
+    status_code=201,
+    request_max_body_size=body.SIGN_IN,
+    responses=documented(401, 403),
+    summary="Sign a browser in",
+)
 async def sign_in(
     request: Request[Any, Any, State], services: NamedDependency[Services], data: JSONBody[SignIn]
 ) -> Response[Session]:

@@ -16,6 +16,7 @@ from server.catalog import aliases, assets, deliveries, jobs
 from server.catalog.keys import Principal
 from server.errors import Conflict, Invalid, NotFound
 from server.http.auth import asker, check_scope, needs, owns
+from server.http.body import STORYBOARD
 from server.http.context import Services
 from server.http.events import wait_for_end
 from server.http.job_requests import JobRequest, check_clip, check_limits
@@ -61,6 +62,7 @@ IdempotencyKey = Annotated[
     "/",
     status_code=202,
     guards=[needs("generate")],
+    request_max_body_size=STORYBOARD,
     responses=documented(409, 429, 507),
     summary="Generate a video",
 )

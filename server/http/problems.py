@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from litestar import Request, Response
+from litestar._signature import model
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
@@ -40,6 +41,11 @@ _WORDS = {
 
 # msgspec names the field in the message: "Object missing required field `clips`".
 _NAMED = re.compile(r"field `([^`]+)`\s*$")
+# The framework looks for the field's path in msgspec's messages, which repeat what was sent. By
+# its own pattern each "`$." in them is looked through to the end: hours for a megabyte.
+model.ERR_RE = re.compile(r"`\$\.([^`\n]+)`$")
+# Characters of such a message that are passed on.
+LONGEST_MESSAGE = 300
 # What is said of a parameter that is not there, here that for the body.
 _NO_BODY = "'data'"
 
@@ -113,12 +119,14 @@ def on_http_error(_: Request[Any, Any, State], error: HTTPException) -> Response
 
 def _field(issue: dict[str, Any]) -> FieldProblem:
     """A wrong field by the name that the caller knows: never our parameter's."""
-    field, message = str(issue.get("key", "")), str(issue.get("message", ""))
+    field, message = str(issue.get("key", ""))[:LONGEST_MESSAGE], str(issue.get("message", ""))
     if field == "data":
         named = _NAMED.search(message)
-        field = named[1] if named else ""
+        field = named[1][:LONGEST_MESSAGE] if named else ""
     if repr(NAME) in message:
         message = NAME_WORDS
+    if len(message) > LONGEST_MESSAGE:
+        message = message[:LONGEST_MESSAGE] + "…"
     return FieldProblem(field, message)
 
 

@@ -19,20 +19,18 @@ from sqlalchemy import Connection, Row
 
 from server.catalog import jobs, predictions
 from server.errors import BadRequest, NotFound
+from server.http.body import WEBHOOK
 from server.http.context import Services
 from server.http.problems import documented
 from server.providers.base import FINAL, Passing, Prediction, Vanished
 
 log = structlog.get_logger(__name__)
 
-# Logs and inputs are in it.
-LIMIT = 8 * 1024 * 1024
-
 
 @post(
     "/{provider:str}",
     status_code=200,
-    request_max_body_size=LIMIT,
+    request_max_body_size=WEBHOOK,
     responses=documented(400, 401, 404, 413, 503),
     summary="A provider tells of a prediction",
 )
