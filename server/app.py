@@ -23,7 +23,7 @@ from server import __version__
 from server.blobs.sqlite import SqliteBlobs
 from server.blobs.volume import Volume
 from server.catalog.keys import Principal
-from server.db import READ_SECONDS, Database
+from server.db import READ_SECONDS, READERS, Database
 from server.egress import Guard, authority, parse_allowed
 from server.http import (
     assets,
@@ -139,6 +139,7 @@ def create_app(
     uploads = Uploads(database, blobs, volume, _now, lifetime=settings.upload_expiry)
     services = Services(
         database=database.bounded(READ_SECONDS),
+        searches=database.bounded(READ_SECONDS, at_once=READERS // 2),
         blobs=blobs,
         volume=volume,
         uploads=uploads,

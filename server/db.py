@@ -139,6 +139,29 @@ def reading_engine(path: Path) -> Engine:
     return engine
 
 
+class _Reader(sqlite3.Connection):
+    """A connection that knows its cursors.
+
+    As long as one of them has rows left SQLite remembers an interrupt, and ends with it whatever
+    comes next, also the ROLLBACK.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._cursors: list[sqlite3.Cursor] = []
+
+    def cursor(self, *args: Any, **kwargs: Any) -> Any:
+        """See sqlite3."""
+        cursor = super().cursor(*args, **kwargs)
+        self._cursors.append(cursor)
+        return cursor
+
+    def let_go(self) -> None:
+        """Close all cursors."""
+        while self._cursors:
+            self._cursors.pop().close()
+
+
 class _Session:
     """A connection with a thread of its own, on which whole transactions run.
 
@@ -154,7 +177,10 @@ class _Session:
     async def open(self) -> None:
         mode = "ro" if self._readonly else "rw"
         self._thread = aiosqlite.connect(
-            f"file:{quote(str(self._path))}?mode={mode}", uri=True, isolation_level=None
+            f"file:{quote(str(self._path))}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            factory=_Reader if self._readonly else sqlite3.Connection,
         )
         await self._thread
         await self._call(self._connect)
@@ -207,13 +233,18 @@ class _Session:
             return fn(self._connection)
 
     def _read(self, fn: Callable[[Connection], T], stop: "_Stop") -> T:
-        try:
-            with self._connection.begin(), stop.watching(self._thread._conn):
-                return fn(self._connection)
-        except OperationalError as error:
-            if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
-                raise _StoppedError from None
-            raise
+        driver = self._thread._conn
+        assert isinstance(driver, _Reader)
+        with self._connection.begin():
+            try:
+                with stop.watching(driver):
+                    return fn(self._connection)
+            except OperationalError as error:
+                if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+                    raise _StoppedError from None
+                raise
+            finally:
+                driver.let_go()
 
     async def _call(self, fn: Callable[..., T], *args: Any) -> T:
         # aiosqlite's own way to its thread; its public methods are one statement each.
@@ -280,12 +311,14 @@ class Database:
         self._idle: asyncio.LifoQueue[_Session] = asyncio.LifoQueue()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._read_seconds: float | None = None
+        self._turns = asyncio.Semaphore(READERS)
         self.changes = Changes(path)
 
-    def bounded(self, seconds: float) -> "Database":
-        """The same database, whose reads take no longer than this: for those who wait for one."""
+    def bounded(self, seconds: float, at_once: int = READERS) -> "Database":
+        """The same database, for those who wait: no read takes longer, no more run at a time."""
         bounded = copy.copy(self)
         bounded._read_seconds = seconds
+        bounded._turns = asyncio.Semaphore(at_once)
         return bounded
 
     async def open(self) -> None:
@@ -315,8 +348,8 @@ class Database:
         seconds = self._read_seconds
         deadline = None if seconds is None else loop.time() + seconds
         try:
-            async with asyncio.timeout_at(deadline if self._idle.empty() else None):
-                reader = await self._idle.get()
+            async with asyncio.timeout_at(deadline):
+                reader = await self._reader()
         except TimeoutError:
             raise TooSlow(seconds or 0) from None
         stop = _Stop()
@@ -326,6 +359,7 @@ class Database:
                 return await reader.read(lambda c: fn(c, *args, **kwargs), stop)
             finally:
                 self._idle.put_nowait(reader)
+                self._turns.release()
 
         timer = None if deadline is None else loop.call_at(deadline, stop.stop)
         try:
@@ -338,6 +372,14 @@ class Database:
         finally:
             if timer is not None:
                 timer.cancel()
+
+    async def _reader(self) -> _Session:
+        await self._turns.acquire()
+        try:
+            return await self._idle.get()
+        except asyncio.CancelledError:
+            self._turns.release()
+            raise
 
     async def write(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs

@@ -167,7 +167,7 @@ async def list_assets(
             limit=limit,
         )
 
-    listed = await services.database.read(find)
+    listed = await (services.searches if q else services.database).read(find)
     presenter = Presenter(request, services)
     shown = [presenter.asset(row) for row in listed.page.rows]
     return Assets(shown, listed.page.next_cursor, listed.matching, listed.everything)

@@ -26,6 +26,8 @@ class Services:
     """The parts that handlers use; values, not settings."""
 
     database: Database
+    # The same, for what may go through many rows: it leaves readers to others.
+    searches: Database
     blobs: BlobStore
     volume: Volume
     uploads: Uploads

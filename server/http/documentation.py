@@ -121,6 +121,9 @@ def _complete(handler: HTTPRouteHandler) -> None:
         responses |= documented(401, 403)
     if "data" in takes:
         responses |= documented(400, 413)
+    elif "GET" in handler.http_methods and handler.resolve_guards():
+        responses |= documented(503)
+    responses |= documented(414)
     if any(one.annotation not in _ANYTHING for name, one in takes.items() if name not in known):
         responses |= documented(422)
     if handler.opt.get("token_auth"):

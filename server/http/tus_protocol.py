@@ -45,6 +45,7 @@ RESPONSE_HEADERS = (
 )
 
 # Visible ASCII but for the comma: nothing that is echoed can end a header.
+LONGEST_METADATA = 8 * 1024
 _PAIR = re.compile(r"([!-+\--~]+)(?: ([A-Za-z0-9+/]*={0,2}))?")
 
 
@@ -113,6 +114,8 @@ def parse_number(name: str, value: str | None) -> int:
 def parse_metadata(value: str | None) -> dict[str, str]:
     """The pairs of an Upload-Metadata (section "Upload-Metadata"). Raises BadRequest."""
     found: dict[str, str] = {}
+    if value and len(value) > LONGEST_METADATA:
+        raise BadRequest(f"Upload-Metadata may have {LONGEST_METADATA} characters at most.")
     for pair in value.split(",") if value else ():
         match = _PAIR.fullmatch(pair.strip(" "))
         if match is None or match[1] in found:

@@ -1,11 +1,12 @@
 """What yt-dlp says while it runs: lines with a word of ours in front and JSON behind."""
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from server import json_bounds
 
 PROGRESS, META, DONE = "REELBASE-PROGRESS", "REELBASE-META", "REELBASE-DONE"
 
@@ -61,7 +62,7 @@ class Output:
         if word not in (PROGRESS, META, DONE):
             return
         try:
-            values = json.loads(text)
+            values = json_bounds.loads(text)
         except ValueError:
             return
         if not isinstance(values, dict):

@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from server import json_bounds
 from server.providers import models
+from server.providers.answers import Transport
 from server.providers.base import (
     REFUSED_CODES,
     BadWebhook,
@@ -65,7 +67,9 @@ class Fal:
         self._submit_timeout = submit_timeout
         self._timeout = timeout
         self._authorization = {"authorization": f"Key {key.strip()}"}
-        self._client = httpx.AsyncClient(timeout=httpx.Timeout(timeout, connect=10.0))
+        self._client = httpx.AsyncClient(
+            transport=Transport(), timeout=httpx.Timeout(timeout, connect=10.0)
+        )
         self._keys = Renewed(self._fetch_keys)
 
     def models(self) -> tuple[ModelInfo, ...]:
@@ -267,7 +271,7 @@ class Fal:
             async with asyncio.timeout(self._timeout):
                 answer = await self._client.get(self._jwks_url)  # without our key
                 answer.raise_for_status()
-                return read_keys(answer.json())
+                return read_keys(json_bounds.loads(answer.content))
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
             raise Passing(f"FAL's public keys could not be had: {_words(error)}") from error
 
@@ -289,7 +293,7 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(body)
+        told = json_bounds.loads(body)
     except ValueError:
         return {}
     return told if isinstance(told, dict) else {}

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from server import json_bounds
 from server.providers.base import Output, clean
 
 # https://fal.ai/docs/documentation/model-apis/request-errors: the machine failed, not the input.
@@ -60,7 +61,7 @@ def read_failure(answer: httpx.Response) -> Failure:
     `detail` with an `error_type` beside it; a gateway's are neither.
     """
     try:
-        told = answer.json()
+        told = json_bounds.loads(answer.content)
     except ValueError:
         told = None
     detail = told.get("detail") if isinstance(told, dict) else None

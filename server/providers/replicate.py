@@ -4,7 +4,6 @@ Source for everything about the API: https://replicate.com/docs/reference/http.
 """
 
 import io
-import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
@@ -21,6 +20,7 @@ from replicate.webhook import (
     WebhookSigningSecret,
 )
 
+from server import json_bounds
 from server.providers import models
 from server.providers.base import (
     REFUSED_CODES,
@@ -212,7 +212,7 @@ class Replicate:
         if problem:
             raise BadWebhook(f"Not a genuine Replicate webhook: {problem}")
         try:
-            return to_prediction(json.loads(body))
+            return to_prediction(json_bounds.loads(body))
         except (ValueError, TypeError) as error:
             raise BadWebhook(f"The webhook is no prediction: {error}") from error
 

@@ -9,6 +9,8 @@ import httpx
 from replicate.client import Client
 from replicate.exceptions import ReplicateError
 
+from server import json_bounds
+from server.providers.answers import ask_plainly, bounded
 from server.providers.base import parse_retry_after
 
 # The answer that the call under way was given, as it came over the wire.
@@ -34,7 +36,8 @@ class Transport(httpx.AsyncHTTPTransport):
         timeouts: dict[str, float | None] = request.extensions.setdefault("timeout", {})
         for what in ("connect", "pool"):
             timeouts[what] = timeouts.get(what) or 10.0
-        response = await super().handle_async_request(request)
+        ask_plainly(request)
+        response = bounded(await super().handle_async_request(request))
         # The client would sleep here, ten times, for as long as Retry-After says. When to ask
         # again is the caller's to decide. Besides, its errors do not carry the header.
         if response.status_code == 429 or (
@@ -52,6 +55,8 @@ async def _keep(response: httpx.Response) -> None:
     if answers is not None:
         await response.aread()
         answers.append(response)
+        # Before the client decodes it.
+        json_bounds.check(response.content, json_bounds.ANSWERED)
 
 
 def make_client(api_token: str, base_url: str, transport: Transport) -> Client:
@@ -85,7 +90,7 @@ async def ask(call: Awaitable[object], within: float) -> dict[str, Any]:
         _answers.reset(token)
     if answers[-1].is_error:  # with a body that the client could not read
         raise ReplicateError(status=answers[-1].status_code)
-    answer = answers[-1].json()
+    answer = json_bounds.loads(answers[-1].content)
     if not isinstance(answer, dict):
         raise TypeError("the answer is not a JSON object")
     return answer

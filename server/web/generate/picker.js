@@ -17,7 +17,7 @@ export async function pickFromLibrary(what) {
   let cursor = null;
   let turn = 0;
   let loading = false;
-  const search = h("input", { type: "search", placeholder: "Search", "aria-label": "Search the library", autocomplete: "off", oninput: debounce(200, begin) });
+  const search = h("input", { type: "search", maxlength: 200, placeholder: "Search", "aria-label": "Search the library", autocomplete: "off", oninput: debounce(200, begin) });
   const kinds = h("fieldset.segments", {},
     h("legend.visually-hidden", {}, "Kind"),
     ...KINDS.map(([value, words], index) =>

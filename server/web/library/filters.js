@@ -27,7 +27,7 @@ export function asked(query) {
  * @param {{onChange: (query: Record<string, string>) => void, signal: AbortSignal}} heard
  */
 export function filterForm(query, { onChange, signal }) {
-  const search = h("input", { id: "search", type: "search", name: "q", placeholder: "Search", "aria-label": "Search names and prompts", autocomplete: "off", spellcheck: "false" });
+  const search = h("input", { id: "search", type: "search", maxlength: 200, name: "q", placeholder: "Search", "aria-label": "Search names and prompts", autocomplete: "off", spellcheck: "false" });
   const choice = (name, label, every, words) =>
     h("select", { id: name, name, "aria-label": label },
       h("option", { value: "" }, every), ...Object.entries(words).map(([value, text]) => h("option", { value }, text)));
@@ -93,7 +93,7 @@ export function filterForm(query, { onChange, signal }) {
   }
 
   function fill(values) {
-    search.value = values.get("q") ?? "";
+    search.value = (values.get("q") ?? "").slice(0, search.maxLength);
     for (const one of selects) set(one, values.get(one.name) ?? "");
     offer(project, projects.value ?? [], "A project");
     offerScenes();

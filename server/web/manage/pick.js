@@ -17,7 +17,7 @@ export async function pickAsset({ title, kinds, projectId }) {
   let chosen = null;
   let turn = 0;
   const cursors = new Map();
-  const search = h("input", { type: "search", placeholder: "Search", "aria-label": "Search names and prompts", autocomplete: "off" });
+  const search = h("input", { type: "search", maxlength: 200, placeholder: "Search", "aria-label": "Search names and prompts", autocomplete: "off" });
   const where = h("select", { "aria-label": "Where" },
     h("option", { value: projectId }, "This project"), h("option", { value: "" }, "Everywhere"));
   const grid = h("ul.choosing", { "aria-label": "What can be chosen" });
