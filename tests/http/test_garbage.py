@@ -128,7 +128,7 @@ def test_no_parameter_and_no_field_breaks_a_route(server: Server, client: httpx.
                 answer = client.request(method, path, json={**example, name: value})
                 assert answer.status_code < 500, (method, path, name, str(value)[:20])
     assert tried > 800
-    for words in ("%" * 10_000, "𝄞" * 5000):
+    for words in ("%" * 200, "𝄞" * 200, "_" * 200, "\\" * 200):
         answer = client.get("/api/v3/assets", params={"q": words})
         assert (answer.status_code, answer.json()["matching"]) == (200, 0)
 
