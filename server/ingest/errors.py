@@ -22,6 +22,10 @@ WORDS = {
     "host_not_found": "The site's address could not be found.",
     "no_media": "No video, audio or image was found at this URL.",
     "truncated": "The connection broke off before the file was complete.",
+    "unsupported_stream": (
+        "This kind of stream cannot be fetched: only files, DASH and HLS are, plain or encrypted "
+        "by AES-128."
+    ),
     "drm": "This is protected by DRM and cannot be fetched.",
     "download_failed": "The download failed.",
 }
@@ -47,6 +51,8 @@ _ROWS: list[tuple[str, bool, list[str]]] = [
     ("unsupported_url", False, [re.escape(UNSUPPORTED), r"URLs are disabled"]),
     ("download_failed", True, [re.escape(UNREACHABLE), r"No space left", r"Disk quota exceeded"]),
     ("drm", False, [r"\bDRM\b"]),
+    # yt-dlp left a stream to ffmpeg, which is not run for that.
+    ("unsupported_stream", False, [r"ffmpeg exited with code"]),
     (
         "bot_check",
         False,

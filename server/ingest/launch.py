@@ -1,26 +1,61 @@
-"""Starts yt-dlp in a process that can open sockets to one place only: the filtering proxy.
+"""Starts yt-dlp in a process that can connect to the filtering proxy only, and run few programs.
 
-`python -I launch.py PROXY_PORT ARGUMENT…`. yt-dlp is told to use the proxy, but its ftp does not
-ask, and neither would a bug in one of its thousand extractors: an audit hook sees every connect.
+`python -I launch.py PROXY_PORT PROGRAMS ARGUMENT…`; PROGRAMS are absolute paths with `os.pathsep`
+between them. yt-dlp is told to use the proxy, but its ftp does not ask, and neither would a bug
+in one of its thousand extractors. An audit hook sees every connection and every program. A
+program has sockets that the hook does not see, so only those run that are limited themselves.
 """
 
 import importlib
+import os
 import sys
 from typing import Any
 
 
+class Blocked(PermissionError):
+    """What is not allowed here. An OSError, so that yt-dlp goes on without it where it can."""
+
+    def __init__(self) -> None:
+        super().__init__("Blocked By Egress Guard")
+
+
 def main(argv: list[str]) -> None:
     """Run yt-dlp with these arguments; exits with its status."""
-    proxy = ("127.0.0.1", int(argv[0]))
+    sys.addaudithook(Judge(int(argv[0]), argv[1].split(os.pathsep)))
+    importlib.import_module("yt_dlp").main(argv[2:])
 
-    def only_the_proxy(event: str, values: tuple[Any, ...]) -> None:
-        if event == "socket.connect" and tuple(values[1][:2]) != proxy:
-            raise ConnectionRefusedError("Blocked By Egress Guard")
-        if event == "socket.getaddrinfo" and values[0] != proxy[0]:
-            raise ConnectionRefusedError("Blocked By Egress Guard")
 
-    sys.addaudithook(only_the_proxy)
-    importlib.import_module("yt_dlp").main(argv[1:])
+class Judge:
+    """The audit hook: raises Blocked for connections and programs that are not allowed."""
+
+    def __init__(self, proxy_port: int, programs: list[str]) -> None:
+        self._proxy = ("127.0.0.1", proxy_port)
+        self._programs = frozenset(programs)
+
+    def __call__(self, event: str, values: tuple[Any, ...]) -> None:
+        """Called by Python for everything that it audits."""
+        match event.partition("."):
+            case ("socket", _, name):
+                allowed = self._socket(name, values)
+            case ("subprocess", _, "Popen") | ("os", _, "exec" | "posix_spawn"):
+                allowed = values[0] in self._programs
+            case ("os", _, "system" | "spawn" | "startfile") | ("pty", _, "spawn"):
+                allowed = False
+            case _:
+                return
+        if not allowed:
+            raise Blocked
+
+    def _socket(self, name: str, values: tuple[Any, ...]) -> bool:
+        match name:
+            case "__new__" | "gethostname":
+                return True
+            case "connect":
+                return tuple(values[1][:2]) == self._proxy
+            case "getaddrinfo":
+                return bool(values[0] == self._proxy[0])
+            case _:  # look-ups of other kinds, datagrams, servers
+                return False
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from server.egress import Guard
 from server.ingest.errors import IngestError, explain
 from server.ingest.output import DONE, META, PROGRESS, Output, Progress
+from server.ingest.programs import find_deno, find_ffmpeg, search_path, write_ffmpeg
 from server.ingest.proxy import Proxy, forward_proxy
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
@@ -31,7 +31,8 @@ HEAD = 8192  # bytes that `sniff` is given
 
 # Direct files first (by `proto` below), then HLS and DASH; video and sound apart are merged.
 # Other protocols (rtmp, rtsp, mms, ftp …) would go round the proxy.
-_HTTP = "[protocol~='^(https?|m3u8|m3u8_native|http_dash_segments)$']"
+_PROTOCOLS = ("http", "https", "m3u8", "m3u8_native", "http_dash_segments")
+_HTTP = f"[protocol~='^({'|'.join(_PROTOCOLS)})$']"
 _FORMAT = f"bv*{_HTTP}+ba{_HTTP}/b{_HTTP}"
 _SORT = "proto,res:1080,vcodec:h264,acodec:aac"
 _META = (
@@ -39,8 +40,6 @@ _META = (
     "extractor_key}"
 )
 _PROGRESS = "{status,downloaded_bytes,total_bytes,total_bytes_estimate,speed,eta}"
-# A file that was fetched as "mp4" may be a playlist that names local files.
-_READABLE = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,aac,mp3,ogg,flac,wav,flv,avi,webvtt"
 
 
 @dataclass(frozen=True)
@@ -91,10 +90,12 @@ class YtDlp:
         lacks = []
         if shutil.which("ffmpeg") is None and importlib.util.find_spec("imageio_ffmpeg") is None:
             lacks.append("ffmpeg (or the package imageio-ffmpeg): video and sound cannot be merged")
-        if shutil.which("deno", path=_path()) is None:
+        if find_deno() is None:
             lacks.append("deno: YouTube offers little or nothing without a JavaScript runtime")
         if importlib.util.find_spec("yt_dlp_ejs") is None:
             lacks.append("the package yt-dlp-ejs: YouTube offers little or nothing without it")
+        if importlib.util.find_spec("Cryptodome") is None:
+            lacks.append("the package pycryptodomex: encrypted HLS cannot be fetched")
         if self._cookies is not None and not os.access(self._cookies, os.R_OK):
             lacks.append("the cookies file that the settings name: it cannot be read")
         return lacks
@@ -171,6 +172,8 @@ class YtDlp:
         if output.too_large or proxy.exhausted or max(sizes, default=0) >= self._max_bytes:
             raise IngestError("too_large")
         error = explain(output.errors()) if status else IngestError("no_media")
+        if error.code == "no_media" and _only_others(output.meta):
+            raise IngestError("unsupported_stream")
         if proxy.blocked is not None and error.code in ("blocked_address", "download_failed"):
             raise IngestError("blocked_address", proxy.blocked.detail)
         raise error
@@ -195,7 +198,7 @@ class YtDlp:
 
     def _make_folder(self) -> Path:
         self._work_dir.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="fetch-", dir=self._work_dir))
+        folder = Path(tempfile.mkdtemp(prefix="fetch-", dir=self._work_dir)).absolute()
         if self._cookies is not None:
             # A copy: yt-dlp writes back what sites set, for whichever user's URL.
             with suppress(OSError):
@@ -206,11 +209,15 @@ class YtDlp:
         python = [sys.executable, "-I", "-X", "utf8"]
         limits = [self._timeout, self._max_bytes, MEMORY, folder]
         command = [*python, "-S", str(SUPERVISOR), *map(str, limits)]
-        command += [*python, str(LAUNCH), str(proxy.port), *_OPTIONS]
-        command += ["--max-filesize", str(self._max_bytes)]
+        deno = find_deno()
+        programs = [str(write_ffmpeg(ffmpeg, folder))] if ffmpeg is not None else []
+        options = ["--ffmpeg-location", *(programs or [str(folder)])]
+        if deno is not None:
+            programs.append(deno)
+            options += ["--js-runtimes", f"deno:{deno}"]
+        command += [*python, str(LAUNCH), str(proxy.port), os.pathsep.join(programs)]
+        command += [*_OPTIONS, *options, "--max-filesize", str(self._max_bytes)]
         command += ["-P", f"home:{folder}", "-P", f"temp:{folder}"]
-        if ffmpeg is not None:
-            command += ["--ffmpeg-location", ffmpeg]
         if (folder / "cookies.txt").exists():
             command += ["--cookies", str(folder / "cookies.txt")]
         return [*command, "--", url]
@@ -224,30 +231,21 @@ _OPTIONS = [
     *("--newline", "--progress", "--progress-delta", "0.25", "--no-quiet", "--no-simulate"),
     *("--progress-template", f"download:{PROGRESS} %(progress.{_PROGRESS})j"),
     *("--print", f"pre_process:{META} %(.{_META})j", "--print", f"before_dl:{META} %(.{_META})j"),
+    *("--print", f'pre_process:{META} {{"protocols": %(formats.:.protocol)j}}'),
     *("--print", f"after_move:{DONE} %(.{{filepath,ext,duration}})j"),
     *("--format", _FORMAT, "--format-sort", _SORT, "--merge-output-format", "mp4"),
     *("--downloader", "m3u8:native", "--abort-on-unavailable-fragments"),
-    *("--postprocessor-args", f"ffmpeg_i:-protocol_whitelist file -format_whitelist {_READABLE}"),
     *("--restrict-filenames", "--no-mtime", "--no-continue", "--output", "media.%(ext)s"),
     *("--socket-timeout", "15", "--retries", "2", "--fragment-retries", "2"),
     *("--extractor-retries", "1", "--file-access-retries", "0"),
 ]
 
 
-@cache
-def find_ffmpeg() -> str | None:
-    """The ffmpeg on PATH, or the one in the imageio-ffmpeg wheel, which is run to try it."""
-    if found := shutil.which("ffmpeg"):
-        return found
-    try:
-        return str(importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe())
-    except (ImportError, RuntimeError):
-        return None
-
-
-def _path() -> str:
-    # deno comes as a wheel too, whose program lies beside the interpreter.
-    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+def _only_others(meta: Mapping[str, Any]) -> bool:
+    """Whether there is a video, but by protocols only that are not fetched."""
+    # mhtml: pictures for the bar under the player, which YouTube has for every video.
+    protocols = set(meta.get("protocols") or ()) - {"mhtml"}
+    return bool(protocols) and protocols.isdisjoint(_PROTOCOLS)
 
 
 def _environment(folder: Path, proxy: Proxy) -> dict[str, str]:
@@ -259,7 +257,7 @@ def _environment(folder: Path, proxy: Proxy) -> dict[str, str]:
     places = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "DENO_DIR"), str(folder))
     proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), proxy.url)
     kept = {name: os.environ[name] for name in keep if name in os.environ}
-    return {"PATH": _path(), "LANG": "C.UTF-8", **places, **proxies, **kept}
+    return {"PATH": search_path(), "LANG": "C.UTF-8", **places, **proxies, **kept}
 
 
 async def _start(command: list[str], folder: Path, proxy: Proxy) -> Process:

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from server.ingest.ytdlp import find_ffmpeg
+from server.ingest.programs import find_ffmpeg
 
 PICTURE = ["-f", "lavfi", "-i", "testsrc=size=160x120:rate=12:duration=4"]
 SOUND = ["-f", "lavfi", "-i", "sine=frequency=440:duration=4"]

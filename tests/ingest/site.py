@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.fakes.wire import Listener
+from tests.ingest import hostile
 from tests.ingest.media import make_media
 
 TYPES = {
@@ -121,6 +122,10 @@ class Site:
                 send(writer, method, TYPES[path.rpartition(".")[2]], self.files[path])
             case _ if path in self._pages():
                 send(writer, method, *self._pages()[path])
+            case _ if path.startswith("hostile/") and (
+                found := hostile.page(path[8:], self.inside)
+            ):
+                send(writer, method, *found)
             case _ if path in self._redirects():
                 send(writer, method, HTML, "moved", "302 Found", self._redirects()[path])
             case "forbidden":

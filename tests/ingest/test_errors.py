@@ -21,6 +21,7 @@ truncated | Did not get any data blocks
 truncated | The downloaded file is empty
 drm | [generic] drm: This video is DRM protected
 drm | [DRM] The requested site is known to use DRM protection. It will NOT be supported.
+unsupported_stream | ffmpeg exited with code 77
 blocked_address | [generic] x: Unable to download webpage: HTTP Error 403: Blocked By Egress Guard (caused by <HTTPError 403: Blocked By Egress Guard>)
 blocked_address | [generic] x: Unable to download webpage: ('Unable to connect to proxy', OSError('Tunnel connection failed: 403 Blocked By Egress Guard')) (caused by ProxyError())
 blocked_address | unable to download video data: HTTP Error 403: Blocked By Egress Guard

@@ -92,6 +92,7 @@ async def test_hls_with_a_split_sound_track_is_merged(
 
 
 async def test_encrypted_hls(site: Site, guard: Guard, work: Path) -> None:
+    """yt-dlp decrypts it itself: ffmpeg would not be let near the playlist."""
     data, _, _ = await get(make(work, guard), site.url("aes.m3u8"))
     assert played(data) == (["video"], 48)
 
@@ -119,9 +120,9 @@ async def test_encrypted_hls(site: Site, guard: Guard, work: Path) -> None:
         ("page-inside", "blocked_address"),
         ("inside.m3u8", "blocked_address"),
         ("inside-key.m3u8", "blocked_address"),
-        ("inside-sample.m3u8", "blocked_address"),
+        ("inside-sample.m3u8", "unsupported_stream"),
         ("to-ftp", "unsupported_url"),
-        ("page-ftp", "no_media"),
+        ("page-ftp", "unsupported_stream"),
         ("file.m3u8", "unsupported_url"),
         ("to-nowhere", "host_not_found"),
         ("clip.mp4#__youtubedl_smuggle=%7B%7D", "unsupported_url"),
@@ -235,8 +236,60 @@ def test_what_the_operator_lacks_is_said_in_words(
 ) -> None:
     ytdlp = make(tmp_path, guard)
     assert ytdlp.missing() == []
-    monkeypatch.setattr("server.ingest.ytdlp._path", lambda: str(tmp_path))
+    monkeypatch.setattr("server.ingest.programs.search_path", lambda: str(tmp_path))
     assert [line.split(":")[0] for line in ytdlp.missing()] == ["deno"]
+
+
+TRIALS = """
+import os, pty, runpy, socket, subprocess, sys
+launch = runpy.run_path(sys.argv[1])
+proxy = socket.create_server(("127.0.0.1", 0))
+port = proxy.getsockname()[1]
+datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sys.addaudithook(launch["Judge"](port, [sys.argv[2]]))
+true, at = "/bin/true", ("127.0.0.1", int(sys.argv[3]))
+for trial in (
+    lambda: socket.create_connection(at),
+    lambda: socket.create_connection(("localhost", port)),
+    lambda: socket.create_connection(("::1", port)),
+    lambda: socket.socket(socket.AF_UNIX).connect("/tmp/x"),
+    lambda: socket.socket().connect_ex(at),
+    lambda: datagrams.sendto(b"x", at),
+    lambda: datagrams.sendmsg([b"x"], [], 0, at),
+    lambda: socket.socket().bind(("", 0)),
+    lambda: socket.gethostbyname("localhost"),
+    lambda: socket.gethostbyaddr("127.0.0.1"),
+    lambda: socket.getnameinfo(at, 0),
+    lambda: subprocess.run(["ffmpeg"]),
+    lambda: subprocess.run([true]),
+    lambda: subprocess.run("true", shell=True),
+    lambda: subprocess.run([sys.argv[2]], executable=true),
+    lambda: os.system("true"),
+    lambda: os.posix_spawn(true, [true], {}),
+    lambda: os.execv(true, [true]),
+    lambda: pty.spawn([true]),
+):
+    try:
+        trial()
+    except PermissionError as error:
+        assert "Blocked By Egress Guard" in str(error)
+    else:
+        print("not blocked:", trial.__code__.co_firstlineno)
+socket.create_connection(("127.0.0.1", port)).sendall(b"x")
+subprocess.run([sys.argv[2], "-c", "print('all tried')"], check=True)
+"""
+
+
+def test_yt_dlps_process_connects_and_starts_little(site: Site) -> None:
+    """The proxy and its programs; other ways to connect, to look up and to start are blocked."""
+    port = str(site.inside)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", TRIALS, str(LAUNCH), sys.executable, port],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("all tried\n", "")
+    assert site.trespasses == []
 
 
 def test_without_the_proxy_there_is_no_way_out(site: Site, work: Path) -> None:
@@ -246,7 +299,7 @@ def test_without_the_proxy_there_is_no_way_out(site: Site, work: Path) -> None:
     for host in ("127.0.0.1", "localhost"):
         url = f"http://{host}:{site.port}/clip.mp4"
         done = subprocess.run(
-            [sys.executable, "-I", str(LAUNCH), "1", "--ignore-config", "--", url],
+            [sys.executable, "-I", str(LAUNCH), "1", "", "--ignore-config", "--", url],
             cwd=work,
             env={},
             capture_output=True,
