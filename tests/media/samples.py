@@ -135,6 +135,28 @@ def box(kind: bytes, payload: bytes = b"", *, wide: bool = False) -> bytes:
     return struct.pack(">I4s", 8 + len(payload), kind) + payload
 
 
+def referring(movie: bytes, path: str) -> bytes:
+    """The QuickTime movie (index last), with the alias of another file for where its media are."""
+    name = b"V" + path.replace("/", ":").encode()  # V is the volume
+    name += bytes(len(name) % 2)
+    fields = [bytes(10), b"\x01V".ljust(28, b"\0"), bytes(12), b"\x01f".ljust(64, b"\0")]
+    fields += [bytes(16), b"\xff" * 4, bytes(16), struct.pack(">HH", 2, len(name)), name]
+    alias = box(b"alis", b"".join([bytes(4), *fields, b"\xff\xff\0\0"]))
+
+    def walk(data: bytes) -> bytes:
+        out, at = b"", 0
+        while at < len(data):
+            size, kind = struct.unpack_from(">I4s", data, at)
+            body = data[at + 8 : at + size]
+            if kind in (b"moov", b"trak", b"mdia", b"minf", b"dinf"):
+                body = walk(body)
+            out += box(kind, body[:8] + alias if kind == b"dref" else body)
+            at += size
+        return out
+
+    return walk(movie)
+
+
 def count_frames(data: bytes) -> int:
     """How many pictures decode out of a file."""
     with av.open(io.BytesIO(data)) as container:

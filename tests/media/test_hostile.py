@@ -4,16 +4,13 @@ import asyncio
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
-import av
 import pytest
 
 from server.media import Media, MediaError, Source
-from server.media.child import inputs
 from tests.media import samples
 from tests.media.processes import children, is_alive, is_gone
 
@@ -23,14 +20,6 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def no_child_left() -> object:
-    """After the test there are the children that were there before it."""
-    before = children()
-    yield
-    assert children() <= before
 
 
 class Stuck:
@@ -126,75 +115,6 @@ async def test_memory_is_limited(no_child_left: object) -> None:
     with pytest.raises(MediaError, match="memory") as caught:
         await Media(memory=200 * 1024 * 1024).inspect(samples.source(large))
     assert caught.value.code == "media_limits"
-
-
-def playlist(target: str) -> bytes:
-    """A list of one entry, as HLS has it."""
-    return f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{target}\n#EXT-X-ENDLIST\n".encode()
-
-
-@pytest.mark.parametrize(
-    ("operation", "begin"),
-    [
-        ("inspect", b""),
-        ("inspect", b"ID3\x04\0\0\0\0\0\0"),
-        ("inspect", MOVIE[:32]),
-        ("last_frame", MOVIE[:32]),
-        ("concat", MOVIE[:32]),
-    ],
-)
-async def test_playlists_open_nothing(
-    operation: str, begin: bytes, tmp_path: Path, no_child_left: object
-) -> None:
-    """A list of files and addresses, plain or behind a real beginning, is not followed."""
-    (tmp_path / "movie.mp4").write_bytes(MOVIE)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(0)
-        port = listener.getsockname()[1]
-        targets = ["file:///etc/passwd", f"http://127.0.0.1:{port}/a.ts", f"{tmp_path}/movie.mp4"]
-        texts = [playlist(target) for target in targets]
-        texts.append(f"ffconcat version 1.0\nfile {tmp_path}/movie.mp4\n".encode())
-        for text in texts:
-            source, media = samples.source(begin + text), Media()
-            with pytest.raises(MediaError):
-                if operation == "concat":
-                    await media.concat([source], tmp_path / "out.mp4")
-                else:
-                    await getattr(media, operation)(source)
-        with pytest.raises(BlockingIOError):
-            listener.accept()
-
-
-@pytest.mark.parametrize("demuxer", ["hls", "concat", "dash"])
-def test_even_a_playlist_demuxer_opens_nothing(
-    demuxer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Should a demuxer of playlists ever be chosen, opening is refused all the same."""
-    (tmp_path / "movie.mp4").write_bytes(MOVIE)
-    monkeypatch.setitem(inputs._DEMUXERS, "video/mp4", demuxer)
-
-    class File(inputs.Remote):
-        def __init__(self, data: bytes) -> None:
-            super().__init__(self, 0, len(data))  # type: ignore[arg-type]
-            self.data = data
-
-        def read(self, size: int = -1) -> bytes:
-            piece = self.data[self._position :][:size]
-            self._position += len(piece)
-            return piece
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(0)
-        port = listener.getsockname()[1]
-        for target in (f"{tmp_path}/movie.mp4", f"http://127.0.0.1:{port}/a.ts"):
-            text = playlist(target)
-            if demuxer == "concat":
-                text = f"ffconcat version 1.0\nfile {target}\n".encode()
-            with pytest.raises((av.FFmpegError, PermissionError)):  # noqa: SIM117
-                with inputs.open_media(File(text), "video/mp4") as container:
-                    next(container.demux())
-        with pytest.raises(BlockingIOError):
-            listener.accept()
 
 
 async def test_what_takes_too_long_is_ended(no_child_left: object) -> None:
