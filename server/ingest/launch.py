@@ -1,13 +1,13 @@
 """Starts yt-dlp in a process that can connect to the filtering proxy only, and run few programs.
 
-`python -I launch.py PROXY_PORT PROGRAMS ARGUMENT…`; PROGRAMS are absolute paths with `os.pathsep`
-between them. yt-dlp is told to use the proxy, but its ftp does not ask, and neither would a bug
-in one of its thousand extractors. An audit hook sees every connection and every program. A
-program has sockets that the hook does not see, so only those run that are limited themselves.
+`python -I launch.py PROXY_PORT PROGRAMS ARGUMENT…`; PROGRAMS are absolute paths, a JSON list.
+yt-dlp is told to use the proxy, but its ftp does not ask, and neither would a bug in one of its
+thousand extractors. An audit hook sees every connection and every program. It does not see the
+sockets of a program, so only those are started that are limited themselves.
 """
 
 import importlib
-import os
+import json
 import sys
 from typing import Any
 
@@ -21,7 +21,7 @@ class Blocked(PermissionError):
 
 def main(argv: list[str]) -> None:
     """Run yt-dlp with these arguments; exits with its status."""
-    sys.addaudithook(Judge(int(argv[0]), argv[1].split(os.pathsep)))
+    sys.addaudithook(Judge(int(argv[0]), json.loads(argv[1])))
     importlib.import_module("yt_dlp").main(argv[2:])
 
 

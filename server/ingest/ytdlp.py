@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import json
 import os
 import shutil
 import sys
@@ -215,7 +216,7 @@ class YtDlp:
         if deno is not None:
             programs.append(deno)
             options += ["--js-runtimes", f"deno:{deno}"]
-        command += [*python, str(LAUNCH), str(proxy.port), os.pathsep.join(programs)]
+        command += [*python, str(LAUNCH), str(proxy.port), json.dumps(programs)]
         command += [*_OPTIONS, *options, "--max-filesize", str(self._max_bytes)]
         command += ["-P", f"home:{folder}", "-P", f"temp:{folder}"]
         if (folder / "cookies.txt").exists():

@@ -49,6 +49,8 @@ FAILED = {
     "trickle.mp4": "timeout",
     "live.m3u8": "live_stream",
     "drm.m3u8": "drm",
+    "hostile/sample-key/httpproxy": "unsupported_stream",
+    "hostile/video/rtmp": "unsupported_stream",
     "to-metadata": "blocked_address",
     "to-inside": "blocked_address",
     "to-inside-by-name": "blocked_address",

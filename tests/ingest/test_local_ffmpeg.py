@@ -266,9 +266,8 @@ def test_files_that_are_playlists_are_not_followed(site: Site, folder: Path, nam
     """By yt-dlp's word it is an MP4; ffmpeg looks at the bytes, and would open what they name."""
     ffmpeg = find_ffmpeg()
     assert ffmpeg is not None
-    other = folder / "other.mp4"
-    other.write_bytes(site.files["clip.mp4"])
-    words = PLAYLISTS[name].replace("{other}", str(other))
+    (folder / "other.ts").write_bytes(site.files["hls_0_0.ts"])
+    words = PLAYLISTS[name].replace("{other}", "other.ts")
     (folder / "a.mp4").write_text(words.replace("{url}", f"http://127.0.0.1:{site.inside}/x.ts"))
     program = write_ffmpeg(ffmpeg, folder)
     command = [program, *START, "-i", f"file:{folder}/a.mp4", *COPY, f"file:{folder}/out.mp4"]

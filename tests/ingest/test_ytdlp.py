@@ -15,7 +15,7 @@ import pytest
 from server.egress import Guard
 from server.ingest.errors import IngestError
 from server.ingest.output import Progress
-from server.ingest.ytdlp import LAUNCH, YtDlp
+from server.ingest.ytdlp import LAUNCH, YtDlp, _only_others
 from server.media.sniff import content_type, kind
 from tests.ingest.processes import gone, processes
 from tests.ingest.site import Site
@@ -238,6 +238,26 @@ def test_what_the_operator_lacks_is_said_in_words(
     assert ytdlp.missing() == []
     monkeypatch.setattr("server.ingest.programs.search_path", lambda: str(tmp_path))
     assert [line.split(":")[0] for line in ytdlp.missing()] == ["deno"]
+    monkeypatch.setitem(sys.modules, "Cryptodome", None)
+    assert [line.split(":")[0] for line in ytdlp.missing()] == [
+        *("deno", "the package pycryptodomex")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("protocols", "only_others"),
+    [
+        (None, False),
+        ([], False),
+        (["mhtml"], False),  # YouTube's pictures for the bar: there is no video
+        (["https", "rtmp"], False),
+        (["rtmp"], True),
+        (["mhtml", "websocket_frag"], True),
+    ],
+)
+def test_what_is_there_but_not_fetched(protocols: list[str] | None, only_others: bool) -> None:
+    """It makes the difference between `unsupported_stream` and `no_media`."""
+    assert _only_others({"protocols": protocols}) is only_others
 
 
 TRIALS = """
@@ -299,7 +319,7 @@ def test_without_the_proxy_there_is_no_way_out(site: Site, work: Path) -> None:
     for host in ("127.0.0.1", "localhost"):
         url = f"http://{host}:{site.port}/clip.mp4"
         done = subprocess.run(
-            [sys.executable, "-I", str(LAUNCH), "1", "", "--ignore-config", "--", url],
+            [sys.executable, "-I", str(LAUNCH), "1", "[]", "--ignore-config", "--", url],
             cwd=work,
             env={},
             capture_output=True,
