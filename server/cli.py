@@ -1,11 +1,9 @@
 """Commands. Data goes to stdout, talk to stderr; errors are a sentence and an exit code."""
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy.exc import DatabaseError
 
 from server import logs
 from server.commands import (
@@ -19,8 +17,8 @@ from server.commands import (
     verify,
 )
 from server.commands.options import data_dir
-from server.db import is_damage
 from server.errors import ReelbaseError
+from server.reasons import explain
 from server.serve import serve as run_server
 from server.settings import load
 
@@ -39,14 +37,12 @@ class Group(click.Group):
                 raise
             words = "An argument has bytes in it that are no text in UTF-8."
             raise click.ClickException(words) from None
-        except (sqlite3.DatabaseError, DatabaseError) as error:
-            # All other errors of the database are ours: those are to be loud.
-            if not is_damage(error):
+        except Exception as error:
+            sentence = explain(error)
+            # All other errors are ours (or click's): those are to be loud.
+            if sentence is None:
                 raise
-            raise click.ClickException(
-                "The database, reelbase.db in the data folder, is damaged or is none: see "
-                "'A damaged database' in docs/operations.md."
-            ) from None
+            raise click.ClickException(sentence) from None
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

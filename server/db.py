@@ -13,6 +13,7 @@ import copy
 import sqlite3
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -183,11 +184,18 @@ class _Session:
             factory=_Reader if self._readonly else sqlite3.Connection,
         )
         await self._thread
-        await self._call(self._connect)
+        try:
+            await self._call(self._connect)
+        except BaseException:
+            await self._thread.close()
+            raise
 
     async def close(self) -> None:
-        await self._call(lambda: self._connection.close())
-        await self._thread.close()
+        # The thread keeps the process alive: it ends whatever the connection says.
+        try:
+            await self._call(lambda: self._connection.close())
+        finally:
+            await self._thread.close()
 
     async def read(self, fn: Callable[[Connection], T], stop: "_Stop") -> T:
         """Call `fn` in a transaction; `stop` ends its statements, and no later ones."""
@@ -322,20 +330,22 @@ class Database:
         return bounded
 
     async def open(self) -> None:
-        """Connect; the file must exist and be migrated."""
-        await self._writer.open()
-        for reader in self._readers:
-            await reader.open()
-            self._idle.put_nowait(reader)
-        self.changes.open()
+        """Connect; the file must exist and be migrated. What fails half-way is undone."""
+        async with AsyncExitStack() as opened:
+            for session in (self._writer, *self._readers):
+                await session.open()
+                opened.push_async_callback(session.close)
+            self.changes.open()
+            opened.callback(self.changes.close)
+            for reader in self._readers:
+                self._idle.put_nowait(reader)
+            self._opened = opened.pop_all()
 
     async def close(self) -> None:
         """Wait for running transactions, then let go of the file."""
         while self._tasks:
             await asyncio.wait(self._tasks)
-        self.changes.close()
-        for session in (*self._readers, self._writer):
-            await session.close()
+        await self._opened.aclose()
 
     async def read(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs

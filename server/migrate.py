@@ -7,9 +7,11 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from server.db import create_file, sync_engine
 from server.errors import ReelbaseError
+from server.reasons import explain
 
 
 class SchemaError(ReelbaseError):
@@ -22,7 +24,7 @@ def migrate(path: Path) -> None:
     """Create or upgrade the database file. The caller holds the lock of the data folder.
 
     Each migration is one transaction. Raises SchemaError for a database that a newer version of
-    this software has written.
+    this software has written, and for a migration that fails.
     """
     # Empty is what a start leaves that was killed at once: it has no layout yet.
     if not path.exists() or path.stat().st_size == 0:
@@ -38,7 +40,17 @@ def migrate(path: Path) -> None:
             )
         with engine.connect() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            try:
+                command.upgrade(config, "head")
+            except Exception as error:
+                if explain(error) is not None:
+                    raise
+                cause = error.orig if isinstance(error, DBAPIError) else error
+                raise SchemaError(
+                    f"{path} cannot be brought to the layout of this version: {cause}. The "
+                    "step that failed has changed nothing. Run the version that you had, or "
+                    "restore a backup made before the upgrade."
+                ) from None
     finally:
         engine.dispose()
 
@@ -51,7 +63,11 @@ def open_existing(path: Path) -> Engine:
     if not path.exists():
         raise SchemaError(f"There is no database at {path}. Start the server there once first.")
     engine = sync_engine(path)
-    current = _current(engine)
+    try:
+        current = _current(engine)
+    except BaseException:
+        engine.dispose()
+        raise
     if current != _script().get_current_head():
         engine.dispose()
         raise SchemaError(

@@ -96,15 +96,29 @@ class Settings(BaseSettings):
         return f"https://{self.fly_app_name}.fly.dev" if self.fly_app_name else None
 
     def secret_keys(self) -> list[str]:
-        """The signing keys, newest first; one is made and kept beside the data if none is set."""
+        """The signing keys, newest first; one is made and kept beside the data if none is set.
+
+        Raises Invalid when what is set, or in the file, is no key.
+        """
         if self.secret_key:
-            return [key.strip() for key in self.secret_key.split(",") if key.strip()]
+            keys = [key.strip() for key in self.secret_key.split(",") if key.strip()]
+            if not keys:
+                raise Invalid("REELBASE_SECRET_KEY has no key in it.", code="bad_settings")
+            return keys
         path = self.data_dir / SECRET_FILE
-        try:
-            return [path.read_text().strip()]
-        except FileNotFoundError:
+        if not path.exists():
             write_private(path, secrets.token_urlsafe(48) + "\n")
-            return [path.read_text().strip()]
+        try:
+            key = path.read_text().strip()
+        except UnicodeDecodeError:
+            key = ""
+        if not key:
+            raise Invalid(
+                f"{path} has no signing key in it. Put back the one of a backup, or delete the "
+                "file: a new one is made then, and links that were handed out end.",
+                code="bad_settings",
+            )
+        return [key]
 
 
 def load(**overrides: object) -> Settings:
@@ -119,11 +133,22 @@ def load(**overrides: object) -> Settings:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, and that was never readable by others."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    hand_over(path)
+    """Write a file that only its owner may read, and that was never readable by others.
+
+    All of it or nothing: a full disk leaves no empty file behind.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+        hand_over(partial)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _variable(field: str) -> str:

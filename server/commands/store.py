@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from server.blobs.locks import LockFile
@@ -34,14 +34,11 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
     name = f"command-{os.getpid()}-{secrets.token_hex(4)}"
     volume = Volume(settings.data_dir, min_free=settings.min_free_bytes)
     database = Database(settings.database, on_full=volume.release)
-    with LockFile(settings.data_dir / "locks" / name) as lock:
-        try:
-            await database.open()
-            blobs = SqliteBlobs(database, volume, writer=name)
-            try:
-                yield Store(database, blobs, volume)
-            finally:
-                await database.close()
-                blobs.close()
-        finally:
-            lock.path.unlink(missing_ok=True)
+    async with AsyncExitStack() as stack:
+        lock = stack.enter_context(LockFile(settings.data_dir / "locks" / name))
+        stack.callback(lock.path.unlink, missing_ok=True)
+        await database.open()
+        blobs = SqliteBlobs(database, volume, writer=name)
+        stack.callback(blobs.close)
+        stack.push_async_callback(database.close)
+        yield Store(database, blobs, volume)
