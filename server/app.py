@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from litestar.types import ASGIApp
 from server import __version__
 from server.blobs.sqlite import SqliteBlobs
 from server.blobs.volume import Volume
+from server.catalog import tokens as token_rows
 from server.catalog.keys import Principal
 from server.db import READ_SECONDS, READERS, Database
 from server.egress import Guard, authority, parse_allowed
+from server.errors import Invalid, ReelbaseError
 from server.http import (
     assets,
     body,
@@ -77,14 +80,32 @@ from server.tokens import Tokens
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class Application:
+    """What a server runs.
+
+    `asgi` answers requests while `lifespan` is entered; `unfetched` says whether a provider has
+    yet to fetch a file of ours that a prediction needs.
+    """
+
+    asgi: ASGIApp
+    lifespan: Callable[[], contextlib.AbstractAsyncContextManager[None]]
+    unfetched: Callable[[], Awaitable[bool]]
+
+
 def create_app(
-    settings: Settings, *, writer: str, local: tuple[str, int], stopping: asyncio.Event
-) -> ASGIApp:
+    settings: Settings,
+    *,
+    writer: str,
+    local: tuple[str, int],
+    draining: asyncio.Event,
+    stopping: asyncio.Event,
+) -> Application:
     """The application on a prepared data folder (see `server/serve.py`).
 
     `writer` names this process's lock file; `local` is the address and port where it listens:
-    how a provider that runs in this process reaches it; `stopping` is set when a shutdown begins,
-    and ends the event streams.
+    how a provider that runs in this process reaches it. A shutdown sets `draining` first: jobs
+    begin nothing new; then `stopping`, which ends the event streams.
     """
     volume = Volume(settings.data_dir, min_free=settings.min_free_bytes)
     database = Database(settings.database, on_full=volume.release)
@@ -118,6 +139,8 @@ def create_app(
         downloads=downloads,
         folder=folder,
         clock=_now,
+        started_at=_now(),
+        draining=draining,
         wake=wake,
         flush_access_log=access_log.flush,
         webhook_base={name: _webhooks(base, name) for name, base in bases.items()},
@@ -164,31 +187,32 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        await database.open()
-        swept = await collect.sweep_unfinished(database, settings.data_dir / "locks", writer)
-        if swept:
-            log.info("half-written blobs of a dead process discarded", count=swept)
-        volume.keep()
-        if lacks := downloads.ytdlp.missing():
-            log.warning("not everything that downloads want is here", missing="; ".join(lacks))
-        running = [loop.run(), access_log.run(), pulse.run(), uploads.run(stopping)]
-        if settings.backup_target and settings.backup_every:
-            running.append(_backups(settings, settings.backup_target, settings.backup_every))
-        tasks = [asyncio.create_task(one) for one in running]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await access_log.flush()
+        # Undone in reverse, as far as it came: the database's threads keep the process alive.
+        async with contextlib.AsyncExitStack() as opened:
+            opened.callback(blobs.close)
+            await database.open()
+            opened.push_async_callback(database.close)
+            for http in (own_client, downloads.client, client):
+                opened.push_async_callback(http.aclose)
             for provider in providers.values():
-                await provider.aclose()
-            await client.aclose()
-            await downloads.client.aclose()
-            await own_client.aclose()
-            await database.close()
-            blobs.close()
+                opened.push_async_callback(provider.aclose)
+            opened.push_async_callback(access_log.flush)
+            swept = await collect.sweep_unfinished(database, settings.data_dir / "locks", writer)
+            if swept:
+                log.info("half-written blobs of a dead process discarded", count=swept)
+            volume.keep()
+            if lacks := downloads.ytdlp.missing():
+                log.warning("not everything that downloads want is here", missing="; ".join(lacks))
+            running = [loop.run(), access_log.run(), pulse.run(), uploads.run(stopping)]
+            if settings.backup_target and settings.backup_every:
+                running.append(_backups(settings, settings.backup_target, settings.backup_every))
+            tasks = [asyncio.create_task(one) for one in running]
+            opened.push_async_callback(_cancel, tasks)
+            yield
+
+    async def unfetched() -> bool:
+        await access_log.flush()
+        return await database.read(token_rows.any_unfetched)
 
     def provide_services() -> Services:
         return services
@@ -263,7 +287,13 @@ def create_app(
     observed: ASGIApp = Observe(application, metrics)
     if application.cors_config is not None:
         observed = VaryByOrigin(observed)
-    return tus_protocol.Protocol(observed)
+    return Application(tus_protocol.Protocol(observed), application.lifespan, unfetched)
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _now() -> datetime:
@@ -273,28 +303,46 @@ def _now() -> datetime:
 def _providers(
     settings: Settings, media: Media, own_client: httpx.AsyncClient
 ) -> dict[str, Provider]:
-    """The providers that are set up, the default one first."""
+    """The providers that are set up, the default one first. Raises Invalid."""
     providers: dict[str, Provider] = {}
     if settings.replicate_api_token:
-        providers["replicate"] = Replicate(
-            settings.replicate_api_token, base_url=settings.replicate_base_url
-        )
+        with _named("Replicate", "REPLICATE_API_TOKEN, REPLICATE_BASE_URL"):
+            providers["replicate"] = Replicate(
+                settings.replicate_api_token, base_url=settings.replicate_base_url
+            )
     if settings.fal_key:
-        providers["fal"] = Fal(
-            settings.fal_key,
-            queue_url=settings.fal_queue_url,
-            jwks_url=settings.fal_jwks_url,
-        )
+        with _named("FAL", "FAL_KEY, FAL_QUEUE_URL, FAL_JWKS_URL"):
+            providers["fal"] = Fal(
+                settings.fal_key,
+                queue_url=settings.fal_queue_url,
+                jwks_url=settings.fal_jwks_url,
+            )
     if not providers:
         providers["sample"] = Sample(media, settings.data_dir / "sample", own_client)
     return providers
 
 
+@contextlib.contextmanager
+def _named(part: str, variables: str) -> Iterator[None]:
+    """Name the settings that a part cannot be made with; not their values: there are secrets."""
+    try:
+        yield
+    except ReelbaseError:
+        raise
+    except Exception as error:  # noqa: BLE001  # a client's own checks raise what they like
+        raise Invalid(
+            f"{part} cannot be set up ({type(error).__name__}): look at {variables}.",
+            code="bad_settings",
+        ) from None
+
+
 def _downloads(settings: Settings, folder: Path) -> Downloads:
     """How URLs are fetched: through the operator's proxy, if there is one."""
-    guard = Guard(
-        allow_private=parse_allowed(settings.allow_private_urls), proxy=settings.download_proxy
-    )
+    with _named("The download proxy", "REELBASE_DOWNLOAD_PROXY"):
+        guard = Guard(
+            allow_private=parse_allowed(settings.allow_private_urls), proxy=settings.download_proxy
+        )
+        client = guard.client()
     ytdlp = YtDlp(
         work_dir=folder.absolute(),
         guard=guard,
@@ -306,7 +354,7 @@ def _downloads(settings: Settings, folder: Path) -> Downloads:
         sniff=lambda head: sniff.kind(sniff.content_type(head)) != "other",
     )
     return Downloads(
-        client=guard.client(),
+        client=client,
         ytdlp=ytdlp,
         max_bytes=settings.max_download_bytes,
         max_seconds=settings.max_download_seconds,

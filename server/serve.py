@@ -23,6 +23,8 @@ from server.egress import authority
 from server.errors import ReelbaseError
 from server.library.backup.target import open_target
 from server.migrate import migrate, open_existing
+from server.reasons import explain
+from server.running import Server
 from server.settings import Settings, write_private
 
 log = structlog.get_logger(__name__)
@@ -38,7 +40,25 @@ class StartError(ReelbaseError):
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT. Raises StartError and SchemaError."""
+    """Serve until SIGTERM or SIGINT. Raises only ReelbaseErrors, whatever fails."""
+    try:
+        _serve(settings, host, port)
+    except Exception as raised:
+        error = raised
+        # Litestar's task groups wrap what fails among them.
+        while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if isinstance(error, ReelbaseError):
+            raise error from None
+        words = explain(error)
+        if words is None:
+            # An error of the code: who mends it needs more than a sentence.
+            log.exception("failed in an unforeseen way")
+            words = f"{type(error).__name__}, which nobody foresaw; the log says where."
+        raise StartError(f"The service cannot run: {words}") from None
+
+
+def _serve(settings: Settings, host: str, port: int) -> None:
     # Everything that is private lies in these files.
     os.umask(0o077)
     _check_volume(settings)
@@ -56,17 +76,19 @@ def serve(settings: Settings, host: str, port: int) -> None:
         reached = "127.0.0.1" if address in ("0.0.0.0", "::") else address  # noqa: S104
         url = settings.outside_url or f"http://{reached}:{bound}"
         _first_keys(settings, url)
-        stopping = asyncio.Event()
+        draining, stopping = asyncio.Event(), asyncio.Event()
+        application = create_app(
+            settings, writer=writer, local=(reached, bound), draining=draining, stopping=stopping
+        )
         config = uvicorn.Config(
-            create_app(settings, writer=writer, local=(reached, bound), stopping=stopping),
+            application.asgi,
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            lifespan="on",
+            # `Server` enters the application's itself: uvicorn would log a failure, and hide it.
+            lifespan="off",
             timeout_keep_alive=75,
-            # Without it uvicorn waits for the last viewer of the longest video.
-            timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds)),
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn raises the signal again after its shutdown: that is a clean end, too.
@@ -77,25 +99,9 @@ def serve(settings: Settings, host: str, port: int) -> None:
             local=f"http://{authority(reached, bound)}",
             data=str(settings.data_dir),
         )
-        server = _Server(config, stopping)
-        server.run(sockets=[listener])
-        if not server.started:
-            raise StartError("The service did not start; the log says why.")
-
-
-class _Server(uvicorn.Server):
-    """Ends event streams first, and last closes what is still open: uvicorn does neither."""
-
-    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
-        super().__init__(config)
-        self._stopping = stopping
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """See uvicorn."""
-        self._stopping.set()
-        await super().shutdown(sockets)
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
+        Server(config, application, draining, stopping, seconds=settings.shutdown_seconds).run(
+            sockets=[listener]
+        )
 
 
 def _check_volume(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, sel
 
 from server.catalog import access, pages
 from server.catalog.ids import new_id
-from server.catalog.tables import asset, token, token_access
+from server.catalog.tables import asset, clip, token, token_access
 
 # Lines of the access log that are kept for one asset.
 KEPT = 1000
@@ -28,6 +28,23 @@ class Access:
     status: int
     bytes: int
     outcome: str
+
+
+@dataclass(frozen=True)
+class Lent:
+    """A file that a provider may fetch for one prediction, and how its attempts were answered.
+
+    `whole`: all of its bytes have gone out.
+    """
+
+    filename: str
+    statuses: tuple[int, ...]
+    whole: bool
+
+    @property
+    def missed(self) -> bool:
+        """Whether the provider does not have it, and was not refused it either."""
+        return not self.whole and not any(400 <= status < 500 for status in self.statuses)
 
 
 def issue(
@@ -108,19 +125,31 @@ def of_clip(conn: Connection, clip_id: str) -> set[str]:
     return set(conn.execute(query).scalars())
 
 
-def fetches_of_clip(conn: Connection, clip_id: str) -> list[tuple[str, list[int]]]:
+def lent_for(conn: Connection, clip_id: str) -> list[Lent]:
     """The files that were lent for a clip's submission, with the answers to who asked for them."""
     query = (
-        select(asset.c.filename, token.c.id)
+        select(asset.c.filename, asset.c.size, token.c.id)
         .join(asset, asset.c.id == token.c.asset_id)
         .where(token.c.clip_id == clip_id, token.c.revoked_at.is_(None))
     )
     found = []
-    for filename, token_id in conn.execute(query).all():
-        statuses = select(token_access.c.status).where(token_access.c.token_id == token_id)
-        ordered = conn.execute(statuses.order_by(token_access.c.id)).scalars()
-        found.append((str(filename), [int(status) for status in ordered]))
+    for filename, size, token_id in conn.execute(query).all():
+        answers = conn.execute(
+            select(token_access.c.method, token_access.c.status, token_access.c.bytes)
+            .where(token_access.c.token_id == token_id)
+            .order_by(token_access.c.id)
+        ).all()
+        sent = sum(row.bytes for row in answers if row.method == "GET" and row.status < 300)
+        whole = sent >= (size or 1)
+        found.append(Lent(str(filename), tuple(int(row.status) for row in answers), whole))
     return found
+
+
+def any_unfetched(conn: Connection) -> bool:
+    """Whether a prediction that was asked for has yet to fetch a file that it was lent."""
+    query = select(clip.c.id).where(clip.c.status.in_(("submitting", "processing")))
+    clip_ids = conn.execute(query).scalars().all()
+    return any(one.missed for clip_id in clip_ids for one in lent_for(conn, clip_id))
 
 
 def revoke_of_clips(conn: Connection, clip_ids: Sequence[str], now: datetime) -> None:

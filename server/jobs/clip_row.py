@@ -71,6 +71,16 @@ class ClipRow:
                 await asyncio.sleep(wait)
         return False
 
+    async def hold(self) -> None:
+        """While the service drains: wait for its end, or for a cancellation.
+
+        In front of all that begins something new; the row says where to go on after the start.
+        Raises ClipEnded.
+        """
+        while self._work.draining.is_set():
+            await self._check_canceled()
+            await self._pause(1.0)
+
     async def _pause(self, seconds: float) -> None:
         """Wait, or until something happens that was not heard of yet."""
         with contextlib.suppress(TimeoutError):

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row
 
 from server.catalog import assets, jobs, names, predictions, tokens
 from server.errors import StorageFull
+from server.jobs import unfetched
 from server.jobs.clip_row import ClipEnded
 from server.jobs.save import QUIET, save
 from server.jobs.submitting import Submitting
@@ -122,9 +123,18 @@ class ClipRun(Submitting):
         """Start over after a passing failure, as long as that is allowed; else fail."""
         clip = await self._clip()
         await self._bill(prediction)
-        if prediction.passing and clip.attempts < self._work.max_attempts:
+        lent = await self._lent(prediction)
+        verdict = unfetched.judge(
+            prediction.error_code,
+            temporary=prediction.passing,
+            lent=lent,
+            was_down=self._was_down(clip),
+            attempts=clip.attempts,
+            max_attempts=self._work.max_attempts,
+        )
+        if verdict.again:
             log.info("prediction failed in passing", clip=self._id, code=prediction.error_code)
-            await self._db.write(lambda conn: jobs.start_over(conn, jobs.get_clip(conn, self._id)))
+            await self._db.write(self._start_over, prediction.error_code, verdict.missed)
             await self._pause(AGAIN)
             await self._predict()
             return
@@ -138,7 +148,7 @@ class ClipRun(Submitting):
         else:
             await self._fail(
                 prediction.error_code or "prediction_failed",
-                await self._explained(prediction),
+                self._explained(prediction, lent, verdict.missed),
                 ended=True,
             )
         raise ClipEnded
@@ -148,17 +158,35 @@ class ClipRun(Submitting):
             predictions.billed, self._id, prediction.id, prediction.seconds, prediction.cost
         )
 
-    async def _explained(self, prediction: Prediction) -> str:
-        """The provider's words; for an input it could not use, whether it came to fetch it."""
-        words = prediction.error_message or "The provider does not say why."
-        if prediction.error_code not in ("E006", "file_download_error"):
-            return words
+    def _was_down(self, clip: Row[Any]) -> bool:
+        """Whether nobody could fetch from us at some time since the prediction was asked for."""
+        asked = clip.submitting_at
+        return self._work.draining.is_set() or (asked is not None and asked < self._work.started_at)
+
+    async def _lent(self, prediction: Prediction) -> list[tokens.Lent]:
+        """For an input that the provider could not use: what it was to fetch."""
+        if prediction.error_code not in unfetched.INPUT_CODES:
+            return []
         await self._work.flush_access_log()
-        told = await self._db.read(tokens.fetches_of_clip, self._id)
-        name = self._job.provider.capitalize()
-        return " ".join(
-            [words, *(_fetched(name, filename, statuses) for filename, statuses in told)]
-        )
+        return await self._db.read(tokens.lent_for, self._id)
+
+    def _start_over(self, conn: Connection, code: str | None, missed: Sequence[str]) -> None:
+        clip = jobs.get_clip(conn, self._id)
+        jobs.start_over(conn, clip)
+        if missed:
+            note = (
+                f"{clip.filename}: the service was restarted before {self._job.provider} had "
+                f"fetched {', '.join(missed)}, so the prediction failed ({code}). A new one is "
+                "asked for."
+            )
+            jobs.add_note(conn, self._job.id, note)
+
+    def _explained(
+        self, prediction: Prediction, lent: Sequence[tokens.Lent], missed: Sequence[str]
+    ) -> str:
+        """The provider's words; for an input it could not use, whether it came to fetch it."""
+        said = prediction.error_message or "The provider does not say why."
+        return f"{said} {unfetched.words(self._job.provider.capitalize(), lent, missed)}".strip()
 
     async def _succeeded(self, prediction: Prediction) -> None:
         """Commit where the output is, and the asset that it will be."""
@@ -243,14 +271,6 @@ class ClipRun(Submitting):
     def _background(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-
-def _fetched(provider: str, filename: str, statuses: list[int]) -> str:
-    """What the access log knows of a provider's attempts at a file."""
-    if not statuses:
-        return f"{provider} never asked for {filename}: can it reach this service?"
-    got = ", ".join(str(status) for status in dict.fromkeys(statuses))
-    return f"{provider} asked for {filename} and got {got}."
 
 
 def _title(prompt: str) -> str:

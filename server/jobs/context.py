@@ -55,6 +55,10 @@ class Work:
     # A folder on the volume for files that live as long as one step; emptied at start.
     folder: Path
     clock: Callable[[], datetime]
+    # When this process began: before it nobody could fetch anything from us.
+    started_at: datetime
+    # Set when a shutdown begins: nothing new is begun, what runs is followed.
+    draining: asyncio.Event
     # Writes down uses of tokens that are only in memory yet.
     flush_access_log: Callable[[], Awaitable[None]]
     wake: Callable[[str | None], None]

@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy import Connection, Row
 
 from server.catalog import assets, jobs, tokens
+from server.jobs.clip_row import ClipEnded
 from server.jobs.clips import ClipRun
 from server.jobs.context import Work
 from server.jobs.landing import read_file
@@ -65,9 +66,12 @@ async def _after(
         await asyncio.wait([before])
     previous = next(one for one in clips if one.position == clip.position - 1)
     try:
+        await run.hold()
         await work.database.write(
             jobs.change_clip, clip.id, image_asset_id=await _last_frame(work, previous.id)
         )
+    except ClipEnded:
+        return
     except LookupError as error:
         await run.give_up("previous_missing", str(error))
     except MediaError as error:
@@ -138,7 +142,8 @@ async def _conclude(work: Work, job_id: str) -> None:
         return None
 
     parts = await work.database.write(judge)
-    if parts is not None:
+    # A combine that a shutdown would cut off begins after the start.
+    if parts is not None and not work.draining.is_set():
         await _combine(work, job_id, parts)
 
 

@@ -88,6 +88,18 @@ class Loop:
             running = self._jobs.get(self._nudged.pop())
             if running is not None:
                 running[1].set()
+        if not self._work.draining.is_set():
+            await self._begin()
+        # What is paid is saved, and what has happened is reported, for as long as there is time.
+        for asset_id in await self._work.database.read(assets.to_save, self._work.clock(), SAVING):
+            if asset_id not in self._saving and len(self._saving) < SAVING:
+                self._saving[asset_id] = asyncio.create_task(self._save(asset_id))
+        for row in await self._work.database.read(deliveries.due, self._work.clock(), DELIVERING):
+            if row.id not in self._delivering and len(self._delivering) < DELIVERING:
+                self._delivering[row.id] = asyncio.create_task(self._deliver(row))
+
+    async def _begin(self) -> None:
+        """Begin what waits, as far as there are places."""
         for job in await self._work.database.read(jobs.active):
             if job.id not in self._jobs and self._may_begin(job):
                 nudge = Nudge()
@@ -101,12 +113,6 @@ class Loop:
             for row in rows:
                 if row.id not in self._processing and len(self._processing) < PROCESSING:
                     self._processing[row.id] = asyncio.create_task(self._process(row.id))
-        for asset_id in await self._work.database.read(assets.to_save, self._work.clock(), SAVING):
-            if asset_id not in self._saving and len(self._saving) < SAVING:
-                self._saving[asset_id] = asyncio.create_task(self._save(asset_id))
-        for row in await self._work.database.read(deliveries.due, self._work.clock(), DELIVERING):
-            if row.id not in self._delivering and len(self._delivering) < DELIVERING:
-                self._delivering[row.id] = asyncio.create_task(self._deliver(row))
         now = asyncio.get_running_loop().time()
         idle = self._collecting is None or self._collecting.done()
         if idle and now - self._collected >= COLLECT_EVERY:
@@ -115,6 +121,8 @@ class Loop:
 
     def _may_begin(self, job: Row[Any]) -> bool:
         """Whether there is a place for a job now; the two kinds do not wait for each other."""
+        if self._work.draining.is_set():
+            return False
         if job.cancel_requested:
             return True  # only to be ended
         if job.kind != "download":

@@ -39,8 +39,11 @@ class Submitting(ClipRow):
     async def _submit(self, clip: Row[Any]) -> None:
         """Ask for the prediction: once, and as often as it surely did not arrive."""
         wait = 1.0
+        # Tokens are issued and files uploaded for the input: not while the service drains.
+        await self.hold()
         given = await self._input(clip)
         while True:
+            await self.hold()
             await self._check_canceled()
             # Neither a shutdown nor a cancellation tears the POST from the commit of its answer.
             attempt = asyncio.ensure_future(self._submit_once(given))
@@ -71,6 +74,9 @@ class Submitting(ClipRow):
                 raise ClipEnded from None
 
     async def _submit_once(self, given: dict[str, Any]) -> None:
+        if self._work.draining.is_set():
+            # Who would serve it the files that it needs?
+            raise NotSent("the service is shutting down")
         nonce = secrets.token_urlsafe(16)
         base = self._work.webhook_base[self._job.provider]
         webhook_url = None if base is None else f"{base}?clip={nonce}"
@@ -105,6 +111,8 @@ class Submitting(ClipRow):
         if begun != "begun":
             return
         try:
+            if self._work.draining.is_set():  # since the commit began
+                raise NotSent("the service is shutting down")
             prediction = await self._provider.submit(
                 Submission(model=self._job.model, input=given, webhook_url=webhook_url)
             )

@@ -5,6 +5,8 @@
         fake.outcome("E004", matching="a dog")     # the next prediction for it fails so
         fake.hold("a fox")                         # never ends, until
         fake.release("a fox")
+        fake.hold_fetch("as_12")                   # its inputs wait in the queue, until
+        fake.release_fetch()
         fake.hooks.repeat = 2                      # webhooks; see `Hooks`
         fake.clip_options = {"moov_last": True, "padding": 4_000_000}
         …

@@ -38,6 +38,7 @@ class Fake:
         self.made: dict[str, Made] = {}
         self._script = Script()
         self._held: list[str] = []
+        self._held_fetches: list[str] = []
 
     def __enter__(self) -> Self:
         self._wire = Wire()
@@ -81,6 +82,14 @@ class Fake:
         self._wire.call(
             lambda: self._held.clear() if matching is None else self._held.remove(matching)
         )
+
+    def hold_fetch(self, matching: str) -> None:
+        """Inputs whose URL has this are not fetched until `release_fetch`: a provider's queue."""
+        self._wire.call(lambda: self._held_fetches.append(matching))
+
+    def release_fetch(self) -> None:
+        """Let all inputs be fetched."""
+        self._wire.call(self._held_fetches.clear)
 
     def creates_by_prompt(self) -> Counter[str]:
         """How many predictions were made for each prompt: more than one was paid twice."""
@@ -179,6 +188,8 @@ class Fake:
         return None
 
     async def _fetch_input(self, url: str) -> str | None:
+        while any(text in url for text in self._held_fetches):
+            await asyncio.sleep(0.01)
         statuses, body, kind = [0, 0], b"", ""
         try:
             for index, method in enumerate(("HEAD", "GET")):
