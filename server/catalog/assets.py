@@ -22,7 +22,7 @@ from server.blobs import rows as blob_rows
 from server.blobs.store import Sealed
 from server.catalog import access, aliases, events, names, pages
 from server.catalog.ids import new_id
-from server.catalog.tables import asset, in_trash, job, project, scene
+from server.catalog.tables import asset, clip, in_trash, job, output, prediction, project, scene
 
 # What the poster of an asset is called in a query.
 _poster = asset.alias("poster")
@@ -126,6 +126,16 @@ def insert_asset(
     return asset_id
 
 
+def outputs_of(conn: Connection, prediction_row: int) -> list[Row[Any]]:
+    """The assets of a prediction in the provider's order, also those in the trash."""
+    query = (
+        _rows()
+        .join(output, output.c.asset_id == asset.c.id)
+        .where(output.c.prediction == prediction_row, _there(True))
+    )
+    return list(conn.execute(query.order_by(output.c.position)))
+
+
 def attach_blob(
     conn: Connection, asset_id: str, blob_id: int, sealed: Sealed, *, now: datetime
 ) -> None:
@@ -202,10 +212,27 @@ def list_assets(
 
 
 def of_job(conn: Connection, job_ids: list[str]) -> list[Row[Any]]:
-    """The assets that these jobs made, oldest first."""
-    query = _rows().where(asset.c.job_id.in_(job_ids), asset.c.role != "poster")
-    query = query.where(asset.c.deleted_at.is_(None))
-    return list(conn.execute(query.order_by(asset.c.created_at, asset.c.id)))
+    """The assets that these jobs made: clip by clip in the provider's order, then the others.
+
+    Each with `clip_id` and the provider's `prediction_id`, where it is a prediction's.
+    """
+    query = (
+        _rows()
+        .add_columns(prediction.c.clip_id, prediction.c.prediction_id)
+        .outerjoin(output, output.c.asset_id == asset.c.id)
+        .outerjoin(prediction, prediction.c.id == output.c.prediction)
+        .outerjoin(clip, clip.c.id == prediction.c.clip_id)
+        .where(asset.c.job_id.in_(job_ids), asset.c.role != "poster", asset.c.deleted_at.is_(None))
+        .order_by(
+            clip.c.position.is_(None),
+            clip.c.position,
+            output.c.prediction,
+            output.c.position,
+            asset.c.created_at,
+            asset.c.id,
+        )
+    )
+    return list(conn.execute(query))
 
 
 def served(conn: Connection, asset_id: str, *, trashed: bool = False) -> Served | None:

@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
+from server.catalog import assets
 from server.catalog.ids import new_id
-from server.catalog.tables import asset, clip, delivery, job, user
+from server.catalog.tables import clip, delivery, job, user
 
 
 def record(conn: Connection, row: Row[Any]) -> None:
@@ -15,11 +16,7 @@ def record(conn: Connection, row: Row[Any]) -> None:
     now = datetime.now(UTC)
     event = f"job.{row.status}"
     clips = conn.execute(select(clip).where(clip.c.job_id == row.id).order_by(clip.c.position))
-    made = conn.execute(
-        select(asset.c.id, asset.c.role, asset.c.storage_state).where(
-            asset.c.job_id == row.id, asset.c.role != "poster"
-        )
-    ).all()
+    made = assets.of_job(conn, [row.id])
     data = {
         "id": row.id,
         "kind": row.kind,

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, func, insert, select, update
 
 from server.catalog import deliveries, events, pages
 from server.catalog.ids import new_id
-from server.catalog.tables import clip, job, project
+from server.catalog.tables import clip, job, prediction, project
 
 ACTIVE = ("queued", "processing", "storing")
 ENDED = ("completed", "failed", "canceled")
@@ -157,6 +157,20 @@ def add_note(conn: Connection, job_id: str, note: str) -> None:
         change(conn, job_id, notes=[*(row.notes or []), note])
 
 
+def set_note(conn: Connection, job_id: str, about: str, words: str | None) -> None:
+    """Have a job say what it waits for: in the place of its note that begins with `about`.
+
+    None removes it.
+    """
+    row = get(conn, job_id)
+    if row is None:
+        return
+    notes = [note for note in row.notes or [] if not note.startswith(about)]
+    notes += [f"{about} {words}"] if words is not None else []
+    if notes != (row.notes or []):
+        change(conn, job_id, notes=notes)
+
+
 def active_clips(conn: Connection, user_id: str) -> int:
     """How many predictions of a user wait or run."""
     query = (
@@ -212,8 +226,15 @@ def list_jobs(
 
 
 def clips_of(conn: Connection, job_ids: Iterable[str]) -> list[Row[Any]]:
-    """The clips of jobs, in their order."""
-    query = select(clip).where(clip.c.job_id.in_(list(job_ids)))
+    """The clips of jobs, in their order, with what the provider measured of their predictions."""
+    its = and_(
+        prediction.c.clip_id == clip.c.id, prediction.c.prediction_id == clip.c.prediction_id
+    )
+    query = (
+        select(clip, prediction.c.metrics, prediction.c.billable_units)
+        .outerjoin(prediction, its)
+        .where(clip.c.job_id.in_(list(job_ids)))
+    )
     return list(conn.execute(query.order_by(clip.c.job_id, clip.c.position)))
 
 
@@ -265,11 +286,6 @@ def clip_of_prediction(conn: Connection, provider: str, prediction_id: str) -> R
         .where(job.c.provider == provider, clip.c.prediction_id == prediction_id)
     )
     return conn.execute(query).first()
-
-
-def clip_of_asset(conn: Connection, asset_id: str) -> Row[Any] | None:
-    """The clip whose output an asset is."""
-    return conn.execute(select(clip).where(clip.c.asset_id == asset_id)).first()
 
 
 def clip_of_nonce(conn: Connection, nonce: str) -> Row[Any] | None:

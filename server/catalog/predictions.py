@@ -87,19 +87,56 @@ def claimants(conn: Connection, row: Row[Any]) -> int:
 
 
 def billed(
-    conn: Connection, clip_id: str, prediction_id: str, seconds: float | None, cost: float | None
+    conn: Connection,
+    clip_id: str,
+    prediction_id: str,
+    *,
+    seconds: float | None,
+    cost: float | None,
+    metrics: Mapping[str, Any] | None,
+    billable_units: float | None,
 ) -> None:
     """Write down what a prediction cost; the clip shows the sum of all its attempts."""
     conn.execute(
         update(prediction)
         .where(prediction.c.clip_id == clip_id, prediction.c.prediction_id == prediction_id)
-        .values(seconds=seconds, cost=cost)
+        .values(
+            seconds=seconds,
+            cost=cost,
+            metrics=dict(metrics) if metrics else None,
+            billable_units=billable_units,
+        )
     )
     sums = select(func.sum(prediction.c.seconds), func.sum(prediction.c.cost)).where(
         prediction.c.clip_id == clip_id
     )
     total_seconds, total_cost = conn.execute(sums).one()
     jobs.change_clip(conn, clip_id, seconds=total_seconds, cost=total_cost)
+
+
+def unavailable(
+    conn: Connection, clip_id: str, prediction_id: str, now: datetime
+) -> datetime | None:
+    """Since when the result of a prediction that has ended cannot be read: at most since now."""
+    which = (prediction.c.clip_id == clip_id, prediction.c.prediction_id == prediction_id)
+    conn.execute(
+        update(prediction)
+        .where(*which, prediction.c.unavailable_since.is_(None))
+        .values(unavailable_since=now)
+    )
+    since: datetime | None = conn.execute(
+        select(prediction.c.unavailable_since).where(*which)
+    ).scalar()
+    return since
+
+
+def available_again(conn: Connection, clip_id: str, prediction_id: str) -> None:
+    """Count the time for which a result cannot be read from the beginning."""
+    conn.execute(
+        update(prediction)
+        .where(prediction.c.clip_id == clip_id, prediction.c.prediction_id == prediction_id)
+        .values(unavailable_since=None)
+    )
 
 
 def spending(conn: Connection, user_id: str, since: datetime | None = None) -> list[Row[Any]]:

@@ -279,8 +279,23 @@ prediction = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("seconds", Float),
     Column("cost", Float),
+    # What the provider measured, as it told it; what FAL counts, in the model's own unit.
+    Column("metrics", JSON(none_as_null=True)),
+    Column("billable_units", Float),
+    # It has ended, and since then its result could not be read.
+    Column("unavailable_since", UtcDateTime),
     UniqueConstraint("provider", "prediction_id"),
     Index("ix_prediction_user_id_at", "user_id", "at"),
+)
+
+# The files of a prediction in the provider's order, each with the asset that it became. The row
+# stays when the asset is deleted, so that nothing is added a second time.
+output = Table(
+    "output",
+    metadata,
+    Column("prediction", ForeignKey("prediction.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("asset_id", ForeignKey("asset.id", ondelete="SET NULL"), index=True, unique=True),
 )
 
 token = Table(

@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET, Meta, Struct, UnsetType
 from sqlalchemy import Connection, Row
 
-from server.catalog import assets, jobs, names
+from server.catalog import assets, names, outputs
 from server.catalog.keys import Principal
 from server.errors import Conflict
 from server.http.admission import who_asks
@@ -276,9 +276,8 @@ def _check_source(conn: Connection, row: Row[Any]) -> None:
             "A download is not saved again. Have its URL fetched anew: POST /api/v3/media/store.",
             code="not_savable",
         )
-    clip = jobs.clip_of_asset(conn, row.id)
     # The provider may name a new URL for a prediction.
-    if not row.source_url and (clip is None or clip.prediction_id is None):
+    if not row.source_url and outputs.origin(conn, row.id) is None:
         raise Conflict(
             "The bytes of this asset are gone, and there is nowhere to fetch them from.",
             code="not_savable",

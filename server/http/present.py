@@ -67,7 +67,12 @@ class Asset(Struct, kw_only=True):
 
 
 class Clip(Struct, kw_only=True):
-    """One prediction of a job."""
+    """One prediction of a job.
+
+    `outputs` are the assets of all files that it made, in the provider's order; `asset_id` is the
+    one that the clip is about: its first video, else its first file. `metrics` is what the
+    provider measured, as it tells it, `billable_units` what FAL counts.
+    """
 
     index: int
     status: str
@@ -80,6 +85,7 @@ class Clip(Struct, kw_only=True):
     input: dict[str, Any]
     prediction_id: str | None
     asset_id: str | None
+    outputs: list[str]
     filename: str
     url: str | None
     attempts: int
@@ -87,6 +93,8 @@ class Clip(Struct, kw_only=True):
     error_message: str | None
     cost: float | None
     seconds: float | None
+    metrics: dict[str, Any] | None
+    billable_units: float | None
 
 
 class Links(Struct):
@@ -194,7 +202,7 @@ class Presenter:
         """One job, with its clips and what it made so far."""
         outputs = [self.asset(one) for one in made]
         by_id = {one.id: one for one in outputs}
-        final = main_output(len(clips), made)
+        final = main_output(clips, made)
         path = f"{self._base}/api/v3/jobs/{row.id}"
         costs = [clip.cost for clip in clips if clip.cost is not None]
         seconds = [clip.seconds for clip in clips if clip.seconds is not None]
@@ -230,6 +238,7 @@ class Presenter:
                     input=clip.input or {},
                     prediction_id=clip.prediction_id,
                     asset_id=clip.asset_id,
+                    outputs=_outputs_of(clip, made),
                     filename=clip.filename,
                     url=by_id[clip.asset_id].url if clip.asset_id in by_id else None,
                     attempts=clip.attempts,
@@ -237,6 +246,8 @@ class Presenter:
                     error_message=clip.error_message,
                     cost=clip.cost,
                     seconds=clip.seconds,
+                    metrics=clip.metrics,
+                    billable_units=clip.billable_units,
                 )
                 for clip in clips
             ],
@@ -259,12 +270,24 @@ class Presenter:
         )
 
 
-def main_output(clips: int, made: Sequence[Row[Any]]) -> Row[Any] | None:
+def main_output(clips: Sequence[Row[Any]], made: Sequence[Row[Any]]) -> Row[Any] | None:
     """What a job is about: the combined video, or what its one clip (or download) is."""
     for one in made:
         if one.role == "combined":
             return one
-    return made[0] if made and clips <= 1 else None
+    if not clips:
+        return made[0] if made else None
+    return next((one for one in made if len(clips) == 1 and one.id == clips[0].asset_id), None)
+
+
+def _outputs_of(clip: Row[Any], made: Sequence[Row[Any]]) -> list[str]:
+    """The assets that a clip's current prediction made; of an imported one, its asset."""
+    return [
+        one.id
+        for one in made
+        if one.id == clip.asset_id
+        or (one.clip_id == clip.id and one.prediction_id == clip.prediction_id)
+    ]
 
 
 def is_stored(job: Row[Any], made: Sequence[Row[Any]]) -> bool:

@@ -30,8 +30,7 @@ def _combined(conn: Connection, job_id: str, who: Asker) -> str | None:
     job = jobs.in_sight(conn, job_id)
     if job is None:
         return aliases.find(conn, aliases.VIDEO, job_id, who)
-    clips = len(jobs.clips_of(conn, [job_id]))
-    output = main_output(clips, assets.of_job(conn, [job_id]))
+    output = main_output(jobs.clips_of(conn, [job_id]), assets.of_job(conn, [job_id]))
     return None if output is None else str(output.id)
 
 

@@ -3,33 +3,39 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Row
 
-from server.catalog import assets, jobs, names, predictions, tokens
+from server.catalog import assets, jobs, predictions, tokens
 from server.errors import StorageFull
-from server.jobs import unfetched
+from server.jobs import storing, unfetched
 from server.jobs.clip_row import ClipEnded
-from server.jobs.save import QUIET, save
+from server.jobs.storing import PREDICTED
 from server.jobs.submitting import Submitting
+from server.providers import data_uri
 from server.providers.base import (
     Output,
     Passing,
     Prediction,
+    ResultUnavailable,
     Vanished,
 )
 
 log = structlog.get_logger(__name__)
 
-# Of a clip's progress, what the prediction is; storing its bytes is the rest.
-PREDICTED = 0.9
 # Seconds between look-ups: the first, the factor, the longest; and where webhooks tell as well.
 POLL = (0.5, 1.4, 10.0)
 POLL_BESIDE_WEBHOOKS = (3.0, 1.5, 30.0)
 # A passing failure (E003, E004) is waited out for so many seconds before a new prediction.
 AGAIN = 5.0
+# A provider that does not answer about a prediction is mentioned in the job's notes after so long.
+SILENT = timedelta(seconds=20)
+# How long the result of a prediction that has ended is asked for when that fails.
+RESULT = timedelta(minutes=15)
 # How far storing is, is told at once and then so often: each time is a commit.
 TELL = 0.5
 # On a full disk nothing can be written down: looked at again after so many seconds.
@@ -38,6 +44,11 @@ FULL = 5.0
 
 class ClipRun(Submitting):
     """Takes one clip as far as it goes. May be started again at any point."""
+
+    # The files that came inside the provider's answer, by asset: rows do not have them.
+    _inline: Mapping[str, str] = MappingProxyType({})
+    # Whether the job says that the provider does not answer: perhaps, from before a restart.
+    _has_note = True
 
     async def run(self) -> None:
         """Go on from where the row says; returns when the clip is completed, failed, canceled."""
@@ -63,7 +74,7 @@ class ClipRun(Submitting):
                 await self._predict()
         clip = await self._clip()
         if clip.status == "storing":
-            await self._store(clip)
+            await self._store()
 
     @contextlib.asynccontextmanager
     async def _in_line(self) -> AsyncIterator[asyncio.Task[Any]]:
@@ -93,6 +104,7 @@ class ClipRun(Submitting):
         hooked = self._work.webhook_base[self._job.provider] is not None
         wait, factor, longest = POLL_BESIDE_WEBHOOKS if hooked else POLL
         shown: tuple[float, int | None] = (0.0, None)
+        silent_since = self._work.clock()
         while True:
             await self._check_canceled()
             try:
@@ -100,12 +112,16 @@ class ClipRun(Submitting):
                     prediction_id, model=self._job.model, handles=handles
                 )
             except Passing as error:
+                await self._unanswered(prediction_id, silent_since, error)
                 await (self._rest(error.retry_after) if error.retry_after else self._pause(wait))
                 wait = min(wait * factor, longest)
                 continue
             except Vanished as error:
+                await self._answered()
                 await self._fail(error.code, error.detail, ended=True)
                 raise ClipEnded from None
+            await self._answered()
+            silent_since = self._work.clock()
             if prediction.status == "succeeded":
                 await self._succeeded(prediction)
                 return
@@ -118,6 +134,41 @@ class ClipRun(Submitting):
                 await self._set_pending(progress=now[0], queue_position=now[1])
             await self._pause(wait)
             wait = min(wait * factor, longest)
+
+    async def _unanswered(self, prediction_id: str, since: datetime, error: Passing) -> None:
+        """Say in the job's notes what is waited for; give up a result that never comes."""
+        now = self._work.clock()
+        if isinstance(error, ResultUnavailable):
+            begun = await self._db.write(predictions.unavailable, self._id, prediction_id, now)
+            if begun is not None and now - begun >= RESULT:
+                await self._answered()
+                await self._db.write(predictions.available_again, self._id, prediction_id)
+                # It was paid for: a retry asks for the same result, not for a new prediction.
+                minutes = int(RESULT.total_seconds() // 60)
+                words = (
+                    f"The prediction ended, but its result cannot be read for {minutes} minutes."
+                )
+                await self._fail(
+                    "result_unavailable",
+                    f"{words} {error.detail} A retry asks for it again and costs nothing.",
+                    ended=False,
+                )
+                raise ClipEnded
+        if now - since >= SILENT:
+            about = await self._waiting_for()
+            await self._db.write(jobs.set_note, self._job.id, about, error.detail)
+            self._has_note = True
+
+    async def _answered(self) -> None:
+        """Take back what `_unanswered` said."""
+        if self._has_note:
+            about = await self._waiting_for()
+            await self._db.write(jobs.set_note, self._job.id, about, None)
+            self._has_note = False
+
+    async def _waiting_for(self) -> str:
+        filename = (await self._clip()).filename
+        return f"{filename}: waiting for the provider's answer."
 
     async def _ended_badly(self, prediction: Prediction) -> None:
         """Start over after a passing failure, as long as that is allowed; else fail."""
@@ -155,7 +206,13 @@ class ClipRun(Submitting):
 
     async def _bill(self, prediction: Prediction) -> None:
         await self._db.write(
-            predictions.billed, self._id, prediction.id, prediction.seconds, prediction.cost
+            predictions.billed,
+            self._id,
+            prediction.id,
+            seconds=prediction.seconds,
+            cost=prediction.cost,
+            metrics=prediction.metrics,
+            billable_units=prediction.billable_units,
         )
 
     def _was_down(self, clip: Row[Any]) -> bool:
@@ -189,91 +246,67 @@ class ClipRun(Submitting):
         return f"{said} {unfetched.words(self._job.provider.capitalize(), lent, missed)}".strip()
 
     async def _succeeded(self, prediction: Prediction) -> None:
-        """Commit where the output is, and the asset that it will be."""
+        """Commit where the files are, and the assets that they will be."""
         await self._bill(prediction)
         expired = prediction.error_code == "output_expired"
-        if not prediction.outputs and not expired:
+        # Models may repeat their input: that is no output, and never one of ours.
+        made = [one for one in prediction.outputs if not self._is_ours(one)]
+        if not made and not expired:
             words = prediction.error_message or "The prediction succeeded without a file."
             await self._fail("no_output", words, ended=True)
             raise ClipEnded
-        # What the provider has deleted already is listed all the same: it was paid for.
-        output = prediction.outputs[0] if prediction.outputs else Output(url="")
+        self._inline = await self._db.write(
+            storing.record,
+            self._work,
+            self._job,
+            self._id,
+            # What the provider has deleted already is listed all the same: it was paid for.
+            made or [Output(url="")],
+            left_out=prediction.left_out,
+            expired=expired,
+        )
 
-        def apply(conn: Connection) -> None:
-            clip = jobs.get_clip(conn, self._id)
-            if clip.asset_id is not None:
-                return
-            asset_id = assets.insert_asset(
-                conn,
-                user_id=self._job.user_id,
-                project_id=self._job.project_id,
-                scene_id=self._job.scene_id,
-                job_id=self._job.id,
-                role="clip",
-                kind="video",
-                filename=names.safe_filename(_title(clip.prompt), extension="mp4"),
-                content_type="video/mp4",
-                source_url=output.url or None,
-                source_expires_at=output.expires_at,
-                prompt=clip.prompt,
-                now=self._work.clock(),
-                storage_state="expired" if expired else "pending",
-            )
-            jobs.change_clip(
-                conn,
-                self._id,
-                status="completed" if expired else "storing",
-                progress=1.0 if expired else PREDICTED,
-                asset_id=asset_id,
-                queue_position=None,
-            )
+    def _is_ours(self, output: Output) -> bool:
+        return not data_uri.is_one(output.url) and bool(self._tokens_in(output.url))
 
-        await self._db.write(apply)
-
-    async def _store(self, clip: Row[Any]) -> None:
-        """Store the output; the clip is completed even when that fails for now."""
+    async def _store(self) -> None:
+        """Store the files; the clip is completed even when that fails for now."""
         now = asyncio.get_running_loop().time
         due = 0.0
 
-        def report(done: int, total: int | None) -> None:
+        def told(done: int, total: int | None, share: float) -> None:
             nonlocal due
             if now() >= due:
                 due = now() + TELL
-                part = min(1.0, done / total) if total else 0.0
                 values = {"bytes_stored": done, "bytes_total": total}
-                progress = PREDICTED + (1 - PREDICTED) * part
+                progress = PREDICTED + (1 - PREDICTED) * share
                 self._background(self._set_pending(progress=progress, **values))
 
-        stored = await save(self._work, clip.asset_id, quiet=QUIET, report=report)
-        if stored or self._work.keep_unsaved:
-            await self._set(status="completed", progress=1.0)
+        rows = await storing.store(self._work, self._id, self._inline, told)
+        unsaved = [row for row in rows if row.storage_state != "stored"]
+        if self._work.keep_unsaved or not unsaved:
+            size = sum(row.size for row in rows if row.storage_state == "stored")
+            values = {} if unsaved else {"bytes_stored": size, "bytes_total": size}
+            await self._set(status="completed", progress=1.0, **values)
         else:
-            await self._forget(clip)
+            await self._db.write(self._forget, unsaved, len(rows))
+        self._inline = {}
 
-    async def _forget(self, clip: Row[Any]) -> None:
-        """Fail the clip for a failed save, for those who do not want to keep what is not stored."""
-
-        def apply(conn: Connection) -> None:
-            row = assets.get(conn, clip.asset_id)
-            why = (row.storage_error or {}).get("message", "") if row is not None else ""
-            assets.delete(conn, clip.asset_id)
-            jobs.change_clip(
-                conn,
-                self._id,
-                status="failed",
-                prediction_ended=True,
-                error_code="not_saved",
-                error_message=f"The video was generated but could not be stored. {why}",
-            )
-
-        await self._db.write(apply)
+    def _forget(self, conn: Connection, unsaved: list[Row[Any]], count: int) -> None:
+        """Fail the clip for failed saves, for those who do not want to keep what is not stored."""
+        for row in unsaved:
+            assets.delete(conn, row.id)
+        why = (unsaved[0].storage_error or {}).get("message", "")
+        what = "The video was" if count == 1 else f"{len(unsaved)} of {count} files were"
+        jobs.change_clip(
+            conn,
+            self._id,
+            status="failed",
+            prediction_ended=True,
+            error_code="not_saved",
+            error_message=f"{what} generated but could not be stored. {why}",
+        )
 
     def _background(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-
-def _title(prompt: str) -> str:
-    """The beginning of a prompt, as the name of a file."""
-    words = " ".join(prompt.split())
-    return words if len(words) <= 60 else words[:60].rpartition(" ")[0] or words[:60]

@@ -129,7 +129,7 @@ async def _conclude(work: Work, job_id: str) -> None:
                 return None
             rows = [made[clip.asset_id] for clip in clips if clip.asset_id in made]
             states = {row.storage_state for row in rows}
-            if len(rows) < len(clips) or "expired" in states:
+            if len(rows) < len(clips) or states & {"expired", "failed"}:
                 _end(conn, work, job_id, "failed", "combine_unstored", UNSTORED)
                 return None
             if job.status != "storing":

@@ -22,12 +22,17 @@ Report = Callable[[int, int | None], None]
 
 @asynccontextmanager
 async def land(
-    work: Work, pieces: AsyncIterator[bytes], total: int | None, report: Report
+    work: Work,
+    pieces: AsyncIterator[bytes],
+    total: int | None,
+    report: Report,
+    *,
+    remux: bool = True,
 ) -> AsyncIterator[intake.Incoming]:
     """Take a stream in; what nobody publishes is discarded afterwards.
 
-    An MP4 whose index comes last is remuxed. Raises IngestError (`truncated`) for a file that is
-    cut off or empty, what reading `pieces` raises, and StorageFull.
+    With `remux` an MP4 whose index comes last gets it in front. Raises IngestError (`truncated`)
+    for a file that is cut off or empty, what reading `pieces` raises, and StorageFull.
     """
     scanner = BoxScanner()
     done = 0
@@ -47,7 +52,7 @@ async def land(
             raise IngestError("truncated", words, passing=True)
         if not incoming.sealed.size:
             raise IngestError("truncated", "The file is empty.", passing=True)
-        if scanner.moov_last:
+        if remux and scanner.moov_last:
             async with _faststart(work, incoming) as better:
                 yield better
         else:

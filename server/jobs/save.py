@@ -15,14 +15,15 @@ import structlog
 from sqlalchemy import Connection, Row
 from sqlalchemy.exc import SQLAlchemyError
 
-from server.catalog import assets, jobs
+from server.catalog import assets, jobs, outputs
 from server.errors import ReelbaseError, StorageFull
 from server.ingest.direct import stream_url
 from server.ingest.errors import IngestError
 from server.jobs.context import Work
 from server.jobs.landing import Report, land
 from server.library import intake
-from server.providers.base import Passing, Vanished
+from server.providers import data_uri
+from server.providers.base import Output, Passing, Vanished
 
 log = structlog.get_logger(__name__)
 
@@ -37,19 +38,31 @@ DEAD = ("not_found", "private_or_login_required", "host_not_found", "blocked_add
 class SaveError(Exception):
     """Bytes could not be stored: what `storage_error` says of it."""
 
-    def __init__(self, kind: str, message: str, *, plays: bool = True) -> None:
-        """`download`, `disk_full`, `database` or `too_large`; whether the URL still plays."""
+    def __init__(self, kind: str, message: str, *, plays: bool = True, final: bool = False) -> None:
+        """`download`, `disk_full`, `database`, `too_large` or `malformed`.
+
+        `plays`: whether the URL still plays; `final`: no other attempt can do better.
+        """
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.plays = plays
+        self.final = final
 
 
-async def save(work: Work, asset_id: str, *, quiet: float = 0.0, report: Report) -> bool:
+async def save(
+    work: Work,
+    asset_id: str,
+    *,
+    quiet: float = 0.0,
+    report: Report,
+    source: str | None = None,
+) -> bool:
     """Store the bytes of an output; whether they are stored now.
 
     For `quiet` seconds a failed download is tried again without a word. `report` is called with
-    the bytes stored and the bytes of all, if known.
+    the bytes stored and the bytes of all, if known. `source` is where the bytes are when that is
+    in no row: a `data:` URI.
     """
     asyncio_time = asyncio.get_running_loop().time
     give_up = asyncio_time() + quiet
@@ -61,32 +74,43 @@ async def save(work: Work, asset_id: str, *, quiet: float = 0.0, report: Report)
         if row.storage_state == "stored":
             return True
         try:
-            await _fetch(work, row, report)
+            await _fetch(work, row, report, source)
         except SaveError as error:
-            broke_off = error.kind == "download" and error.plays
+            broke_off = error.kind == "download" and error.plays and not error.final
             if broke_off and asyncio_time() + wait < give_up:
                 await asyncio.sleep(wait)
                 wait *= 2
                 continue
             await work.database.write(_failed, work, asset_id, error)
             log.warning("output not saved", asset=asset_id, reason=error.kind)
+            if error.final:
+                work.wake(None)  # a combine may have waited for it
             return False
         work.wake(None)
         return True
 
 
-async def _fetch(work: Work, row: Row[Any], report: Report) -> None:
-    """Download, remux if the index comes last, and attach. Raises SaveError."""
+async def _fetch(work: Work, row: Row[Any], report: Report, source: str | None) -> None:
+    """Take the bytes in, remux if the index comes last, and attach. Raises SaveError."""
+    inline = False
     try:
         work.volume.check()
+        url = source or row.source_url or await _url_now(work, row)
+        inline = data_uri.is_one(url)
         async with (
-            _open(work, row) as (pieces, total),
-            land(work, pieces, total, report) as incoming,
+            _open(work, url) as (pieces, total),
+            # What fits into an answer starts at once: it is kept as it came.
+            land(work, pieces, total, report, remux=not inline) as incoming,
         ):
             await work.database.write(_attach, work.clock(), row.id, incoming)
+    except data_uri.MalformedDataUri:
+        words = "The provider's answer has this file in it, but damaged: it cannot be decoded."
+        raise SaveError("malformed", words, final=True) from None
     except IngestError as error:
         kind = "too_large" if error.code == "too_large" else "download"
-        raise SaveError(kind, error.detail, plays=error.code not in DEAD) from None
+        # What was in the answer will be the same in the next one.
+        plays = error.code not in DEAD
+        raise SaveError(kind, error.detail, plays=plays, final=inline) from None
     except StorageFull as error:
         raise SaveError("disk_full", error.detail) from None
     except SQLAlchemyError as error:
@@ -96,21 +120,41 @@ async def _fetch(work: Work, row: Row[Any], report: Report) -> None:
         raise SaveError("download", error.detail) from None
 
 
+async def _url_now(work: Work, row: Row[Any]) -> str:
+    """Where an output is that has no URL in its row. Raises SaveError."""
+    try:
+        output = await _ask(work, row)
+    except Passing as error:
+        raise SaveError("download", error.detail, plays=False) from None
+    if output is None or not output.url:
+        raise SaveError("download", "The provider names no URL for this output.", plays=False)
+    return output.url
+
+
 @asynccontextmanager
-async def _open(
-    work: Work, row: Row[Any]
-) -> AsyncIterator[tuple[AsyncIterator[bytes], int | None]]:
+async def _open(work: Work, url: str) -> AsyncIterator[tuple[AsyncIterator[bytes], int | None]]:
     """The bytes of an output, from wherever it is: (pieces, total size if known)."""
-    if not row.source_url:
-        raise SaveError("download", "The provider names no URL for this output.")
+    limit = work.max_output_bytes
+    if data_uri.is_one(url):
+        yield _decoded(url, limit), None
+        return
     for provider in work.providers.values():
-        local = provider.open_output(row.source_url)
+        local = provider.open_output(url)
         if local is not None:
             yield local, None
             return
-    limit = work.max_output_bytes
-    async with stream_url(work.client, row.source_url, max_bytes=limit) as answer:
+    async with stream_url(work.client, url, max_bytes=limit) as answer:
         yield answer.pieces, answer.length
+
+
+async def _decoded(uri: str, limit: int) -> AsyncIterator[bytes]:
+    """The bytes of a `data:` URI. Raises MalformedDataUri, IngestError (`too_large`)."""
+    size = 0
+    for piece in data_uri.decode(uri):
+        size += len(piece)
+        if size > limit:
+            raise IngestError("too_large")
+        yield piece
 
 
 def _attach(conn: Connection, now: datetime, asset_id: str, incoming: intake.Incoming) -> None:
@@ -118,6 +162,7 @@ def _attach(conn: Connection, now: datetime, asset_id: str, incoming: intake.Inc
     if row is None or row.storage_state == "stored":
         return  # deleted, or saved by somebody else meanwhile: the bytes are discarded
     intake.fill(conn, row, incoming, now=now)
+    outputs.settle_main(conn, asset_id)  # now that its kind is no guess any more
     _go_on(conn, asset_id)
 
 
@@ -127,14 +172,16 @@ def _failed(conn: Connection, work: Work, asset_id: str, error: SaveError) -> No
     if row is None or row.storage_state == "stored":
         return
     now = work.clock()
-    wait = min(work.save_retry * 2**row.save_attempts, LONGEST_WAIT)
+    # The exponent has a bound: nobody waits longer than the longest, and floats overflow.
+    wait = min(work.save_retry * 2 ** min(row.save_attempts, 20), LONGEST_WAIT)
+    state = "url_only" if error.plays and _alive(row, now) else "unsaved"
     assets.change(
         conn,
         asset_id,
-        storage_state="url_only" if error.plays and _alive(row, now) else "unsaved",
+        storage_state="failed" if error.final else state,
         storage_error={"type": error.kind, "message": error.message, "at": now.isoformat()},
         save_attempts=row.save_attempts + 1,
-        next_save_at=now + timedelta(seconds=wait),
+        next_save_at=None if error.final else now + timedelta(seconds=wait),
     )
 
 
@@ -153,40 +200,45 @@ async def save_again(work: Work, asset_id: str) -> None:
     row = await work.database.read(assets.get, asset_id, trashed=True)
     if row is None or row.storage_state not in ("url_only", "unsaved"):
         return
+    source = None
     if not _alive(row, work.clock()) or row.storage_state == "unsaved":
         try:
-            there = await _renew(work, row)
+            output = await _ask(work, row)
         except Passing as error:
             failure = SaveError("download", error.detail, plays=False)
             await work.database.write(_failed, work, asset_id, failure)
             return
-        if not there:
+        if output is not None and data_uri.is_one(output.url):
+            source = output.url
+        elif output is not None:
+            await work.database.write(
+                assets.change,
+                asset_id,
+                source_url=output.url,
+                source_expires_at=output.expires_at,
+            )
+        expires_at = output.expires_at if output is not None else None
+        if output is None or (expires_at is not None and expires_at <= work.clock()):
             await work.database.write(_expire, asset_id)
             work.wake(None)  # a combine may have waited for it
             return
-    await save(work, asset_id, report=lambda done, total: None)
+    await save(work, asset_id, report=lambda done, total: None, source=source)
 
 
-async def _renew(work: Work, row: Row[Any]) -> bool:
-    """Ask the provider for a fresh URL; whether the bytes may still be had. Raises Passing."""
-    clip = await work.database.read(jobs.clip_of_asset, row.id)
-    job = await work.database.read(jobs.get, clip.job_id) if clip is not None else None
-    provider = work.providers.get(job.provider) if job is not None else None
-    if clip is None or job is None or provider is None or clip.prediction_id is None:
-        return _alive(row, work.clock())  # nobody to be asked
+async def _ask(work: Work, row: Row[Any]) -> Output | None:
+    """What the provider has of an output now; None when it has nothing. Raises Passing."""
+    origin = await work.database.read(outputs.origin, row.id)
+    provider = work.providers.get(origin.provider) if origin is not None else None
+    if origin is None or provider is None:  # nobody to be asked
+        alive = _alive(row, work.clock())
+        return Output(row.source_url, expires_at=row.source_expires_at) if alive else None
     try:
         prediction = await provider.look_up(
-            clip.prediction_id, model=job.model, handles=clip.handles or {}
+            origin.prediction_id, model=origin.model, handles=origin.handles
         )
     except Vanished:
-        return False
-    if not prediction.outputs:
-        return False
-    output = prediction.outputs[0]
-    await work.database.write(
-        assets.change, row.id, source_url=output.url, source_expires_at=output.expires_at
-    )
-    return output.expires_at is None or output.expires_at > work.clock()
+        return None
+    return next((one for one in prediction.outputs if one.position == origin.position), None)
 
 
 def _expire(conn: Connection, asset_id: str) -> None:

@@ -103,6 +103,11 @@ def kind(content_type: str) -> Kind:
     return _KINDS.get(family, "other")
 
 
+def is_known(content_type: str) -> bool:
+    """Whether a media type is one of those that `content_type` may find."""
+    return content_type in _EXTENSIONS
+
+
 def extension(content_type: str) -> str:
     """The file name extension for a media type, without a dot; "bin" for what is not known."""
     return _EXTENSIONS.get(content_type, "bin")

@@ -1,48 +1,112 @@
-"""What a provider answers is bounded while it comes: it is kept in memory, whole."""
+"""Reading what a provider answers, within bounds: a model can put anything into its output."""
 
-from collections.abc import AsyncIterator
+import json
+import math
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import httpx
 
-# A page of a list of predictions, with their inputs and logs.
-LONGEST = 16 * 1024 * 1024
+from server import json_bounds
+
+# An answer with files inside (`data:` URIs) is megabytes; it is whole in memory.
+MOST_ANSWER_BYTES = 32 * 1024 * 1024
 # Of one that is compressed although nobody asked for that: a thousand times as much comes out.
-LONGEST_COMPRESSED = 64 * 1024
+MOST_COMPRESSED_BYTES = 64 * 1024
+# Bytes of a prediction's metrics, as JSON.
+MOST_METRICS_BYTES = 4096
 
 
-class Transport(httpx.AsyncHTTPTransport):
-    """Goes out for a client, and reads no more than an answer may have."""
+class AnswerTooLarge(httpx.TransportError):
+    """An answer beyond what is read."""
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request. Reading a longer answer raises httpx.ReadError."""
-        ask_plainly(request)
-        return bounded(await super().handle_async_request(request))
-
-
-def ask_plainly(request: httpx.Request) -> None:
-    """Ask for an answer that is not compressed."""
-    request.headers["accept-encoding"] = "identity"
+    def __init__(self) -> None:
+        super().__init__(
+            f"the answer has more than {MOST_ANSWER_BYTES} bytes or {json_bounds.ANSWERED} values"
+        )
 
 
-def bounded(response: httpx.Response) -> httpx.Response:
-    """The answer, whose body ends with httpx.ReadError when it is too long."""
-    assert isinstance(response.stream, httpx.AsyncByteStream)
-    coding = response.headers.get("content-encoding", "identity").lower()
-    limit = LONGEST if coding == "identity" else LONGEST_COMPRESSED
-    response.stream = _Bounded(response.stream, limit)
-    return response
+class LimitedStream(httpx.AsyncByteStream):
+    """The body of a response, up to the bound. Raises AnswerTooLarge while it is read."""
 
-
-class _Bounded(httpx.AsyncByteStream):
-    def __init__(self, stream: httpx.AsyncByteStream, limit: int) -> None:
-        self._stream, self._left = stream, limit
+    def __init__(self, response: httpx.Response) -> None:
+        """`response` is one that was not read yet."""
+        coding = response.headers.get("content-encoding", "identity").lower()
+        self._limit = MOST_ANSWER_BYTES if coding == "identity" else MOST_COMPRESSED_BYTES
+        self._stream = response.stream
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Its pieces."""
+        total = 0
+        assert isinstance(self._stream, httpx.AsyncByteStream)
         async for piece in self._stream:
-            self._left -= len(piece)
-            if self._left < 0:
-                raise httpx.ReadError("the answer is longer than one may be")
+            total += len(piece)
+            if total > self._limit:
+                raise AnswerTooLarge
             yield piece
 
     async def aclose(self) -> None:
+        """Close the connection's part of it."""
+        assert isinstance(self._stream, httpx.AsyncByteStream)
         await self._stream.aclose()
+
+
+class LimitedTransport(httpx.AsyncHTTPTransport):
+    """A transport whose answers have a bound. Compressed ones are not asked for."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request."""
+        # What a few bytes unpack to would be bounded by nothing.
+        request.headers["accept-encoding"] = "identity"
+        response = await super().handle_async_request(request)
+        response.stream = LimitedStream(response)
+        return response
+
+
+def check_values(body: bytes) -> None:
+    """Raise AnswerTooLarge for JSON with more values than are decoded, ValueError for too deep."""
+    try:
+        json_bounds.check(body, json_bounds.ANSWERED)
+    except json_bounds.TooManyElementsError:
+        raise AnswerTooLarge from None
+
+
+def read_json(body: bytes) -> Any:
+    """An answer's JSON. Raises ValueError for what is none, AnswerTooLarge."""
+    try:
+        return json_bounds.loads(body)
+    except json_bounds.TooManyElementsError:
+        raise AnswerTooLarge from None
+
+
+def to_metrics(value: object) -> dict[str, Any] | None:
+    """What a provider measured, fit to be kept; None when there is nothing.
+
+    Beyond the bound only the numbers at the top are kept, as many as there is room for.
+    """
+    if not isinstance(value, Mapping) or not value:
+        return None
+    if len(_compact(value)) <= MOST_METRICS_BYTES:
+        return dict(value)
+    kept: dict[str, Any] = {}
+    room = MOST_METRICS_BYTES
+    for name, one in value.items():
+        room -= len(_compact({name: one})) if isinstance(one, int | float) else 0
+        if room < 0:
+            break
+        if isinstance(one, int | float):
+            kept[name] = one
+    return kept or None
+
+
+def to_units(value: str | None) -> float | None:
+    """A header's number of units; None when it is none."""
+    try:
+        units = float(value or "")
+    except ValueError:
+        return None
+    return units if math.isfinite(units) and units >= 0 else None
+
+
+def _compact(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -70,8 +70,12 @@ class Passing(ProviderError):
     code = "provider_unavailable"
 
 
+class ResultUnavailable(Passing):
+    """The prediction has ended, but its result cannot be read now. Ask again, for a while."""
+
+
 class Vanished(ProviderError):
-    """The provider does not know this prediction (any more)."""
+    """The provider does not know this prediction (any more), or its answer is beyond reading."""
 
     status = 410
     code = "prediction_vanished"
@@ -99,11 +103,19 @@ class Submission:
 
 @dataclass(frozen=True)
 class Output:
-    """One file that a prediction made; it may be fetched from `url` until `expires_at`."""
+    """One file that a prediction made; it may be fetched from `url` until `expires_at`.
 
-    url: str
+    - `url`: http(s), a `data:` URI with the bytes themselves, or what `open_output` takes.
+    - `content_type`: a type that this service knows, `application/octet-stream` for another one,
+      None when nothing tells; `name`: the file name at the provider. Both are claims.
+    - `position`: its place among all files of the prediction; it never changes.
+    """
+
+    url: str = field(repr=False)  # may be megabytes
     content_type: str | None = None
     expires_at: datetime | None = None
+    name: str | None = None
+    position: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,7 +125,9 @@ class Prediction:
     - `progress`: 0 to 1; `queue_position`: how many are before it.
     - `error_code`: the provider's (`E006`) or `canceled`, `aborted`, `provider_failed`;
       `error_message`: its own words; `passing`: it failed, but a new prediction may succeed.
-    - `seconds`: computing time that was billed; `cost`: US dollars.
+    - `left_out`: how many files there were beyond those in `outputs`.
+    - `seconds`: computing time that was billed; `cost`: US dollars; `metrics`: what the provider
+      measured, as it tells it; `billable_units`: what FAL counts, in the model's own unit.
     - `model`, `input`, `created_at`: to recognise a prediction whose id was lost.
     - `handles`: what the provider wants back with `look_up` and `cancel`; kept with the id.
     """
@@ -123,6 +137,7 @@ class Prediction:
     progress: float | None = None
     queue_position: int | None = None
     outputs: tuple[Output, ...] = ()
+    left_out: int = 0
     error_code: str | None = None
     error_message: str | None = None
     passing: bool = False
@@ -131,6 +146,8 @@ class Prediction:
     created_at: datetime | None = None
     seconds: float | None = None
     cost: float | None = None
+    metrics: Mapping[str, Any] | None = None
+    billable_units: float | None = None
     handles: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -231,7 +248,7 @@ def clean(text: str) -> str:
     Providers like to repeat the URL that they could not fetch, and ours carry tokens.
     """
     text = re.sub(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]*", r"\1?…", text)
-    text = re.sub(r"(data:[\w/+.-]+;base64,)[\w+/=-]+", r"\1…", text)
+    text = re.sub(r"(data:[\w/+.-]*(?:;[^\s,;\"'<>]*)*,)[^\s\"'<>]+", r"\1…", text)
     return text if len(text) <= _MESSAGE_LIMIT else text[:_MESSAGE_LIMIT] + "…"
 
 

@@ -15,7 +15,13 @@ import httpx
 
 from server import json_bounds
 from server.providers import models
-from server.providers.answers import Transport
+from server.providers.answers import (
+    AnswerTooLarge,
+    LimitedTransport,
+    read_json,
+    to_metrics,
+    to_units,
+)
 from server.providers.base import (
     REFUSED_CODES,
     BadWebhook,
@@ -24,14 +30,16 @@ from server.providers.base import (
     Passing,
     Prediction,
     Refused,
+    ResultUnavailable,
     Submission,
     Unknown,
     Vanished,
     check_input,
     parse_retry_after,
 )
-from server.providers.fal_answers import Failure, read_failure, to_outputs, to_progress
+from server.providers.fal_answers import Failure, read_failure, to_progress
 from server.providers.fal_webhook import problem_with, read_keys
+from server.providers.files import find_files
 from server.providers.renewed import Renewed
 
 _MODEL = re.compile(r"\w[\w.-]*(/\w[\w.-]*)+")
@@ -68,7 +76,7 @@ class Fal:
         self._timeout = timeout
         self._authorization = {"authorization": f"Key {key.strip()}"}
         self._client = httpx.AsyncClient(
-            transport=Transport(), timeout=httpx.Timeout(timeout, connect=10.0)
+            transport=LimitedTransport(), timeout=httpx.Timeout(timeout, connect=10.0)
         )
         self._keys = Renewed(self._fetch_keys)
 
@@ -154,6 +162,7 @@ class Fal:
             "id": prediction_id,
             "model": model,
             "seconds": float(seconds) if isinstance(seconds, int | float) else None,
+            "metrics": to_metrics(metrics),
             "handles": handles,
         }
         status, progress = told.get("status"), to_progress(told.get("logs"))
@@ -164,13 +173,13 @@ class Fal:
             return Prediction(status="processing", progress=progress, **common)
         if status != "COMPLETED":
             raise Passing(f"FAL's answer is no status: {status!r}")
-        response_url = self._url("response_url", prediction_id, model, handles)
+        answer = await self._result(self._url("response_url", prediction_id, model, handles))
+        common["billable_units"] = to_units(answer.headers.get("x-fal-billable-units"))
         if told.get("error"):
             # The status says that it failed, the response often says why.
-            failure = read_failure(await self._send("GET", response_url))
+            failure = read_failure(answer)
             failure = failure.or_else(str(told.get("error_type") or ""), str(told["error"]))
             return _failed(failure, **common)
-        answer = await self._send("GET", response_url)
         if answer.status_code in (404, 410):
             words = "FAL has deleted the output."
             return Prediction(
@@ -179,8 +188,15 @@ class Fal:
         if answer.status_code in (400, 422):
             return _failed(read_failure(answer), **common)
         if not answer.is_success:
-            raise self._passing(answer)
-        return self._succeeded(_json(answer), **common)
+            raise ResultUnavailable(**self._trouble(answer))
+        try:
+            payload = read_json(answer.content)
+        except AnswerTooLarge as error:
+            raise _too_large(error) from None
+        except ValueError:
+            # A gateway's page, perhaps. It must not pass for a model that made nothing.
+            raise ResultUnavailable("FAL answered with a result that is no JSON.") from None
+        return self._succeeded(payload, **common)
 
     async def cancel(self, prediction_id: str, *, model: str, handles: Mapping[str, str]) -> None:
         """See `base.Provider`. What runs already may be finished all the same."""
@@ -222,13 +238,14 @@ class Fal:
         submitted = datetime.now(UTC)
         if "submitted_at" in common["handles"]:
             submitted = datetime.fromisoformat(common["handles"]["submitted_at"])
-        outputs = to_outputs(payload, submitted + self._keep)
+        found = find_files(payload, submitted + self._keep)
         return Prediction(
             status="succeeded",
             progress=1.0,
-            outputs=outputs,
-            error_code=None if outputs else "no_output",
-            error_message=None if outputs else "The model succeeded without making a file.",
+            outputs=found.outputs,
+            left_out=found.left_out,
+            error_code=None if found.outputs else "no_output",
+            error_message=None if found.outputs else "The model succeeded without making a file.",
             **common,
         )
 
@@ -254,17 +271,31 @@ class Fal:
             raise self._passing(answer)
         return answer
 
+    async def _result(self, url: str) -> httpx.Response:
+        """What a request that has ended came to, whatever its status. Raises ResultUnavailable."""
+        try:
+            return await self._send("GET", url)
+        except Passing as error:
+            raise ResultUnavailable(error.detail, retry_after=error.retry_after) from error
+
     async def _send(self, method: str, url: str) -> httpx.Response:
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._client.request(method, url, headers=self._authorization)
+        except AnswerTooLarge as error:
+            raise _too_large(error) from None
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise Passing(f"FAL could not be asked: {_words(error)}") from error
 
     def _passing(self, answer: httpx.Response) -> Passing:
-        after = parse_retry_after(answer.headers.get("retry-after"))
-        words = read_failure(answer).message
-        return Passing(f"FAL answered {answer.status_code}: {words}", retry_after=after)
+        return Passing(**self._trouble(answer))
+
+    def _trouble(self, answer: httpx.Response) -> dict[str, Any]:
+        """FAL's words for an answer that is none, and when to ask again."""
+        return {
+            "detail": f"FAL answered {answer.status_code}: {read_failure(answer).message}",
+            "retry_after": parse_retry_after(answer.headers.get("retry-after")),
+        }
 
     async def _fetch_keys(self) -> tuple[bytes, ...]:
         try:
@@ -287,14 +318,18 @@ def _failed(failure: Failure, **common: Any) -> Prediction:
     )
 
 
+def _too_large(error: AnswerTooLarge) -> Vanished:
+    return Vanished(f"FAL's answer cannot be read: {error}.", code="output_too_large")
+
+
 def _json(answer: httpx.Response) -> dict[str, Any]:
     return _object(answer.content)
 
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        told = json_bounds.loads(body)
-    except ValueError:
+        told = read_json(body)
+    except (ValueError, AnswerTooLarge):
         return {}
     return told if isinstance(told, dict) else {}
 

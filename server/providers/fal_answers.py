@@ -1,15 +1,14 @@
-"""Reading FAL's JSON: outputs, progress, and the two shapes in which errors come."""
+"""Reading FAL's JSON: progress, and the two shapes in which errors come."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import httpx
 
-from server import json_bounds
-from server.providers.base import Output, clean
+from server.providers.answers import AnswerTooLarge, read_json
+from server.providers.base import clean
 
 # https://fal.ai/docs/documentation/model-apis/request-errors: the machine failed, not the input.
 _PASSING = frozenset(
@@ -61,8 +60,8 @@ def read_failure(answer: httpx.Response) -> Failure:
     `detail` with an `error_type` beside it; a gateway's are neither.
     """
     try:
-        told = json_bounds.loads(answer.content)
-    except ValueError:
+        told = read_json(answer.content)
+    except (ValueError, AnswerTooLarge):
         told = None
     detail = told.get("detail") if isinstance(told, dict) else None
     code = told.get("error_type") if isinstance(told, dict) else None
@@ -81,14 +80,6 @@ def _place(error: Mapping[str, Any]) -> str:
     return f"{'.'.join(parts)}: " if parts else ""
 
 
-def to_outputs(payload: object, expires_at: datetime) -> tuple[Output, ...]:
-    """Every file in a payload (`{"video": {"url", "content_type", …}}`), in order."""
-    return tuple(
-        Output(str(file["url"]), _text(file.get("content_type")), expires_at)
-        for file in _files(payload)
-    )
-
-
 def to_progress(logs: object) -> float | None:
     """0 to 1 as the last percentage in the logs tells; None where they tell none."""
     if not isinstance(logs, list):
@@ -98,19 +89,3 @@ def to_progress(logs: object) -> float | None:
         if found:
             return min(int(found[-1]), 100) / 100
     return None
-
-
-def _files(payload: object) -> Iterator[Mapping[str, Any]]:
-    if isinstance(payload, Mapping):
-        if str(payload.get("url", "")).startswith(("https://", "http://")):
-            yield payload
-        else:
-            for value in payload.values():
-                yield from _files(value)
-    elif isinstance(payload, list):
-        for value in payload:
-            yield from _files(value)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

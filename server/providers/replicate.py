@@ -22,6 +22,7 @@ from replicate.webhook import (
 
 from server import json_bounds
 from server.providers import models
+from server.providers.answers import AnswerTooLarge
 from server.providers.base import (
     REFUSED_CODES,
     BadWebhook,
@@ -162,6 +163,11 @@ class Replicate:
             raise Vanished(f"{prediction_id!r} is no Replicate prediction")
         try:
             answer = await self._asked(method(prediction_id))
+        except Passing as error:
+            if isinstance(error.__cause__, AnswerTooLarge):
+                detail = f"Replicate's answer cannot be read: {error.__cause__}."
+                raise Vanished(detail, code="output_too_large") from None
+            raise
         except Refused as error:
             if error.code == "model_not_found":
                 raise Vanished(f"Replicate does not know {prediction_id}") from error

@@ -1,11 +1,13 @@
 """Reading Replicate's JSON: a prediction as it comes from the API or in a webhook."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from server.providers.base import Output, Prediction, Status, clean, parse_time
+from server.providers.answers import to_metrics
+from server.providers.base import Prediction, Status, clean, parse_time
+from server.providers.files import Found, find_files
 
 _STATUSES: Mapping[str, Status] = {
     "starting": "queued",
@@ -36,17 +38,18 @@ def to_prediction(raw: Mapping[str, Any]) -> Prediction:
     status = _STATUSES.get(raw["status"], "failed" if completed else "processing")
     ended = completed or created
     expires = ended + _KEPT if ended else None
-    outputs: tuple[Output, ...] = ()
+    found = Found((), 0)
     if status == "succeeded":
-        outputs = tuple(Output(url, expires_at=expires) for url in _urls(raw.get("output")))
-    code, message = _error(raw, status, bool(outputs))
+        found = find_files(raw.get("output"), expires)
+    code, message = _error(raw, status, bool(found.outputs))
     metrics, given = raw.get("metrics"), raw.get("input")
     seconds = metrics.get("predict_time") if isinstance(metrics, Mapping) else None
     return Prediction(
         id=raw["id"],
         status=status,
         progress=1.0 if status == "succeeded" else _progress(raw.get("logs")),
-        outputs=outputs,
+        outputs=found.outputs,
+        left_out=found.left_out,
         error_code=code,
         error_message=message,
         passing=code in _PASSING,
@@ -54,6 +57,7 @@ def to_prediction(raw: Mapping[str, Any]) -> Prediction:
         input=given if isinstance(given, Mapping) else None,
         created_at=created,
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
+        metrics=to_metrics(metrics),
     )
 
 
@@ -76,19 +80,6 @@ def _error(
     if raw.get("data_removed"):
         return "output_expired", "Replicate has deleted the output: it keeps outputs for one hour."
     return "no_output", "The model succeeded without making a file."
-
-
-def _urls(output: object) -> Iterator[str]:
-    """Every URL in an output, in order: it may be one, a list, or an object of named files."""
-    if isinstance(output, str):
-        if output.startswith(("https://", "http://")):
-            yield output
-    elif isinstance(output, Mapping):
-        for value in output.values():
-            yield from _urls(value)
-    elif isinstance(output, list):
-        for value in output:
-            yield from _urls(value)
 
 
 def _progress(logs: object) -> float | None:

@@ -9,8 +9,7 @@ import httpx
 from replicate.client import Client
 from replicate.exceptions import ReplicateError
 
-from server import json_bounds
-from server.providers.answers import ask_plainly, bounded
+from server.providers.answers import LimitedTransport, check_values, read_json
 from server.providers.base import parse_retry_after
 
 # The answer that the call under way was given, as it came over the wire.
@@ -26,7 +25,7 @@ class BusyError(Exception):
         self.retry_after = retry_after
 
 
-class Transport(httpx.AsyncHTTPTransport):
+class Transport(LimitedTransport):
     """Goes out for the client, which would otherwise wait for ever, or in the wrong place."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -36,8 +35,7 @@ class Transport(httpx.AsyncHTTPTransport):
         timeouts: dict[str, float | None] = request.extensions.setdefault("timeout", {})
         for what in ("connect", "pool"):
             timeouts[what] = timeouts.get(what) or 10.0
-        ask_plainly(request)
-        response = bounded(await super().handle_async_request(request))
+        response = await super().handle_async_request(request)
         # The client would sleep here, ten times, for as long as Retry-After says. When to ask
         # again is the caller's to decide. Besides, its errors do not carry the header.
         if response.status_code == 429 or (
@@ -53,10 +51,9 @@ class Transport(httpx.AsyncHTTPTransport):
 async def _keep(response: httpx.Response) -> None:
     answers = _answers.get()
     if answers is not None:
-        await response.aread()
-        answers.append(response)
         # Before the client decodes it.
-        json_bounds.check(response.content, json_bounds.ANSWERED)
+        check_values(await response.aread())
+        answers.append(response)
 
 
 def make_client(api_token: str, base_url: str, transport: Transport) -> Client:
@@ -83,14 +80,14 @@ async def ask(call: Awaitable[object], within: float) -> dict[str, Any]:
     try:
         async with asyncio.timeout(within):
             await call
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         if not answers:
             raise
     finally:
         _answers.reset(token)
     if answers[-1].is_error:  # with a body that the client could not read
         raise ReplicateError(status=answers[-1].status_code)
-    answer = json_bounds.loads(answers[-1].content)
+    answer = read_json(answers[-1].content)
     if not isinstance(answer, dict):
         raise TypeError("the answer is not a JSON object")
     return answer

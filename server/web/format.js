@@ -49,6 +49,10 @@ export function title(asset) {
 /** Whether an asset's bytes are still elsewhere, or were. */
 export const isUnsaved = (asset) => ["url_only", "unsaved", "expired"].includes(asset.storage_state);
 
+/** What shows an asset as a picture: its poster, or an image that can be had; or null. */
+export const pictureOf = (asset) =>
+  asset.poster_url ?? (asset.kind === "image" && ["stored", "url_only"].includes(asset.storage_state) ? asset.url : null);
+
 /** A word for an asset whose bytes are not here, or that everybody may see; or null. */
 export function stateBadge(asset) {
   switch (asset.storage_state) {

@@ -12,7 +12,7 @@ from typing import Any, Self
 import httpx
 
 from tests.fakes.clips import make_clip
-from tests.fakes.script import Delivery, Fault, Fetch, Hooks, Made, Outcome, Script
+from tests.fakes.script import Delivery, Fault, Fetch, Hooks, Made, Outcome, Output, Script
 from tests.fakes.wire import Drop, Reply, Request, Wire
 
 
@@ -72,6 +72,11 @@ class Fake:
     def outcome(self, error: str, matching: str = "", times: int = 1) -> None:
         """Let the next predictions end badly; see `Outcome`."""
         self._wire.call(lambda: self._script.outcomes.append(Outcome(error, matching, times)))
+
+    def makes(self, shape: Any, files: dict[str, bytes] | None = None, matching: str = "") -> None:
+        """Let predictions make something else than a clip; see `Output`."""
+        output = Output(shape, files or {}, matching)
+        self._wire.call(lambda: self._script.outputs.append(output))
 
     def hold(self, matching: str = "") -> None:
         """Predictions whose prompt has this do not end until `release`."""
@@ -158,7 +163,11 @@ class Fake:
             return self._end(made, "canceled")
         if outcome:
             return self._end(made, "failed", self._words(outcome, "it was scripted"))
-        made.clip = await asyncio.to_thread(make_clip, made.id, **self.clip_options)
+        if (output := self._script.output(made.prompt)) is not None:
+            made.output, made.files = output.shape, output.files
+        else:
+            made.clip = await asyncio.to_thread(make_clip, made.id, **self.clip_options)
+            made.output, made.files = "output.mp4", {"output.mp4": made.clip}
         made.url_token = secrets.token_hex(8)
         return self._end(made, "succeeded")
 
@@ -280,17 +289,28 @@ class Fake:
         found = [made for made in self.made.values() if token and made.url_token == token]
         if request.method not in ("GET", "HEAD") or not found:
             return Reply(404, {"content-type": "text/plain"}, b"Not Found")
-        reply = _ranged(request, found[0].clip)
+        body = found[0].files.get(request.path.split("/")[-1])
+        if body is None:
+            return Reply(404, {"content-type": "text/plain"}, b"Not Found")
+        reply = _ranged(request, body)
         reply.cut, reply.slow = fault.cut, fault.slow
         return reply
 
-    def _output_url(self, made: Made) -> str:
-        return f"{self.media_url}/{made.url_token}/output.mp4"
+    def _filled(self, made: Made, shape: Any) -> Any:
+        """An output with URLs in the place of the names of its files."""
+        if isinstance(shape, dict):
+            return {name: self._filled(made, one) for name, one in shape.items()}
+        if isinstance(shape, list):
+            return [self._filled(made, one) for one in shape]
+        if isinstance(shape, str) and shape in made.files:
+            return f"{self.media_url}/{made.url_token}/{shape}"
+        return shape
 
 
 def _ranged(request: Request, body: bytes) -> Reply:
     etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-    headers = {"content-type": "video/mp4", "accept-ranges": "bytes", "etag": etag}
+    kind = "image/png" if request.path.endswith(".png") else "video/mp4"
+    headers = {"content-type": kind, "accept-ranges": "bytes", "etag": etag}
     wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
     if wanted is None or request.headers.get("if-range", etag) != etag:
         reply = Reply(200, headers, body)

@@ -32,12 +32,14 @@ class FakeFal(Fake):
     """See `Fake`. Endpoints for `fault`: create, status, response, cancel, jwks, output.
 
     Outcomes are named as Replicate's (E001 … E006, `canceled`), in FAL's own shapes and types.
-    `jwks_url` serves the public keys; `rotate_keys` replaces them.
+    `jwks_url` serves the public keys; `rotate_keys` replaces them. `units` is what results say in
+    `x-fal-billable-units`, and webhooks do not.
     """
 
     def __init__(self, *, pace: float = 0.02) -> None:
         super().__init__(pace=pace)
         self.key = KEY
+        self.units: str | None = None
         self._signer = Ed25519PrivateKey.generate()
 
     @property
@@ -155,7 +157,10 @@ class FakeFal(Fake):
         if not made.ended:
             return _json({"detail": "Request is still in progress"}, 400)
         status, payload = self._payload(made)
-        return _json(payload, 404 if made.removed else status)
+        reply = _json(payload, 404 if made.removed else status)
+        if self.units is not None and not made.removed:
+            reply.headers["x-fal-billable-units"] = self.units
+        return reply
 
     def _status(self, made: Made, with_logs: bool) -> Reply:
         told: dict[str, Any] = {"status": "IN_PROGRESS", **self._urls(made)}
@@ -182,7 +187,9 @@ class FakeFal(Fake):
             if code == "E006":
                 words = f"{words} {(made.error or '').partition('|')[2]}"
             return 422, {"detail": [{"loc": ["body", "image_url"], "msg": words, "type": kind}]}
-        url = self._output_url(made) if made.url_token else ""
+        if made.output != "output.mp4":
+            return 200, self._filled(made, made.output)
+        url = self._filled(made, made.output) if made.url_token else ""
         video = {"url": url, "content_type": "video/mp4", "file_name": "output.mp4"}
         return 200, {"video": {**video, "file_size": len(made.clip)}, "seed": 7}
 

@@ -33,7 +33,7 @@ class FakeReplicate(Fake):
 
     `token` is the only one accepted; `community` maps models that do not run by name alone to
     their latest version; `missing` models do not exist. New predictions are listed after
-    `list_lag` seconds, `page_size` at a time.
+    `list_lag` seconds, `page_size` at a time. `metrics` are added to those of each prediction.
     """
 
     def __init__(self, *, pace: float = 0.02) -> None:
@@ -43,6 +43,7 @@ class FakeReplicate(Fake):
         self.community: dict[str, str] = {}
         self.missing: set[str] = set()
         self.files: dict[str, bytes] = {}
+        self.metrics: dict[str, Any] = {}
         self.page_size = 100
         self.list_lag = 0.0
 
@@ -247,7 +248,7 @@ class FakeReplicate(Fake):
             "version": made.version,
             "input": {} if made.removed else made.input,
             "logs": None if made.removed else made.logs,
-            "output": self._output_url(made) if made.url_token else None,
+            "output": self._filled(made, made.output) if made.url_token else None,
             "data_removed": made.removed,
             "error": made.error,
             "source": "api",
@@ -261,6 +262,7 @@ class FakeReplicate(Fake):
         if made.completed_at and made.started_at:
             took = made.completed_at - made.started_at
             shown["metrics"] = {"predict_time": took, "total_time": took + 0.1}
+            shown["metrics"] |= self.metrics
         return shown
 
 

@@ -88,6 +88,9 @@ class Made:
     logs: str = ""
     error: str | None = None
     clip: bytes = b""
+    # What it makes instead of one clip: file names stand for URLs of those files.
+    output: Any = None
+    files: dict[str, bytes] = field(default_factory=dict)
     url_token: str = ""
     created_at: float = field(default_factory=time.time)
     started_at: float | None = None
@@ -105,12 +108,25 @@ class Made:
         return self.completed_at is not None
 
 
+@dataclass
+class Output:
+    """What predictions make whose prompt has `matching`, instead of one clip.
+
+    In `shape` the names of `files` stand for their URLs, wherever they are.
+    """
+
+    shape: Any
+    files: dict[str, bytes] = field(default_factory=dict)
+    matching: str = ""
+
+
 class Script:
     """Faults and outcomes in the order in which they were asked for. Used on the fake's loop."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self.outcomes: list[Outcome] = []
+        self.outputs: list[Output] = []
 
     def fault(self, where: str, text: str) -> Fault:
         """The next fault for an endpoint; one that does nothing when none is due."""
@@ -127,6 +143,10 @@ class Script:
                 outcome.times -= 1
                 return outcome.error
         return None
+
+    def output(self, prompt: str) -> Output | None:
+        """What a prediction is to make; None: a clip."""
+        return next((one for one in self.outputs if one.matching in prompt), None)
 
 
 async def until(condition: Callable[[], Any], timeout: float = 10.0) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from server.providers import answers
 from server.providers.base import (
     FINAL,
     BadWebhook,
@@ -16,6 +17,7 @@ from server.providers.base import (
     Passing,
     Prediction,
     Refused,
+    ResultUnavailable,
     Submission,
     Unknown,
     Vanished,
@@ -290,3 +292,82 @@ async def test_the_key_is_in_no_log(
     caplog.set_level(logging.DEBUG)
     await finish(fal, await fal.submit(asking()))
     assert fake_fal.key not in caplog.text
+
+
+async def test_every_file_of_every_shape_is_seen(fal: Fal, fake_fal: FakeFal) -> None:
+    """As objects, as plain strings, inside the answer; in FAL's order."""
+    uri = "data:image/png;base64,QUJD"
+    fake_fal.makes(
+        {
+            "images": [{"url": "a.png", "content_type": "image/png"}, {"url": "b.png"}],
+            "video": "c.mp4",
+            "mask": {"url": uri, "content_type": "image/png"},
+            "prompt": "a dog",
+            "timings": {"inference": 1.5},
+            "has_nsfw_concepts": [False, False],
+        },
+        {"a.png": b"a", "b.png": b"b", "c.mp4": b"c"},
+    )
+    done = await finish(fal, await fal.submit(asking()))
+    names = [one.url.rpartition("/")[2] if one.url != uri else uri for one in done.outputs]
+    assert names == ["a.png", "b.png", "c.mp4", uri]
+    assert [one.content_type for one in done.outputs] == ["image/png"] * 2 + [
+        "video/mp4",
+        "image/png",
+    ]
+    assert all(one.expires_at is not None for one in done.outputs)
+
+
+async def test_a_text_is_no_file(fal: Fal, fake_fal: FakeFal) -> None:
+    """A model that only speaks made nothing that could be kept."""
+    fake_fal.makes({"output": "See https://a.example/b.png for more.", "partial": False})
+    done = await finish(fal, await fal.submit(asking()))
+    assert (done.status, done.error_code, done.outputs) == ("succeeded", "no_output", ())
+
+
+async def test_units_and_metrics_come_with_the_result(fal: Fal, fake_fal: FakeFal) -> None:
+    """Units are a header of the result: no webhook has them."""
+    fake_fal.units = "2.5"
+    done = await finish(fal, await fal.submit(asking()))
+    assert done.billable_units == 2.5
+    assert done.metrics is not None
+    assert done.metrics["inference_time"] == done.seconds
+
+
+@pytest.mark.parametrize("trouble", [{"status": 500}, {"status": 403}, {"drop": True}])
+async def test_a_result_that_does_not_come_is_no_end(
+    fal: Fal, fake_fal: FakeFal, trouble: dict[str, object]
+) -> None:
+    """It was paid for: temporary, with FAL's words, and told apart from a silent queue."""
+    made = await fal.submit(asking())
+    await finish(fal, made)
+    fake_fal.fault("response", **trouble)
+    with pytest.raises(ResultUnavailable) as error:
+        await look(fal, made)
+    if "status" in trouble:
+        assert error.value.detail == f"FAL answered {trouble['status']}: It did not work."
+    assert (await look(fal, made)).status == "succeeded"
+
+
+async def test_a_page_instead_of_a_result_is_not_a_model_that_made_nothing(
+    fal: Fal, fake_fal: FakeFal
+) -> None:
+    """A gateway's HTML with 200 ended the clip as `no_output`."""
+    made = await fal.submit(asking())
+    await finish(fal, made)
+    fake_fal.fault("response", garbage=True)
+    with pytest.raises(ResultUnavailable, match="no JSON"):
+        await look(fal, made)
+
+
+async def test_a_result_beyond_the_bound_is_not_read(
+    fal: Fal, fake_fal: FakeFal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is whole in memory; and it would be as large the next time."""
+    fake_fal.makes({"text": "x" * 100_000})
+    made = await fal.submit(asking())
+    await until(lambda: fake_fal.made[made.id].ended)
+    monkeypatch.setattr(answers, "MOST_ANSWER_BYTES", 50_000)
+    with pytest.raises(Vanished) as error:
+        await look(fal, made)
+    assert error.value.code == "output_too_large"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from server.providers import answers
 from server.providers.base import (
     FINAL,
     NotSent,
@@ -352,3 +353,50 @@ async def test_the_token_is_in_no_log(
     with pytest.raises(Unknown):
         await replicate.submit(asking())
     assert fake_replicate.token not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("shape", "names"),
+    [
+        ("a.png", ["a.png"]),
+        (["a.png", "b.mp4"], ["a.png", "b.mp4"]),
+        ({"thumbnail": "a.png", "video": "b.mp4"}, ["a.png", "b.mp4"]),
+        ([["a.png"], {"v": ["b.mp4"]}, "a.png"], ["a.png", "b.mp4"]),
+        (["The", " answer", " is", " 4", "."], []),
+        ("The answer is 4.", []),
+    ],
+)
+async def test_every_file_of_every_shape_is_seen(
+    replicate: Replicate, fake_replicate: FakeReplicate, shape: object, names: list[str]
+) -> None:
+    """A string, a list, an object of names, or nested; in Replicate's order."""
+    fake_replicate.makes(shape, {"a.png": b"a", "b.mp4": b"b"})
+    done = await finish(replicate, await replicate.submit(asking()))
+    assert [one.url.rpartition("/")[2] for one in done.outputs] == names
+    assert done.error_code == (None if names else "no_output")
+
+
+async def test_metrics_are_those_of_the_prediction(
+    replicate: Replicate, fake_replicate: FakeReplicate
+) -> None:
+    """As Replicate tells them: nobody knows yet which of them cost."""
+    fake_replicate.metrics = {"image_count": 4, "video_output_duration_seconds": 5.0}
+    done = await finish(replicate, await replicate.submit(asking()))
+    assert done.metrics is not None
+    assert set(done.metrics) == {"predict_time", "total_time", *fake_replicate.metrics}
+    assert done.metrics["image_count"] == 4
+
+
+async def test_an_answer_beyond_the_bound_is_not_read(
+    replicate: Replicate, fake_replicate: FakeReplicate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look-up would never succeed; a list, which is of many, may do so later."""
+    fake_replicate.makes({"text": "x" * 100_000})
+    made = await replicate.submit(asking())
+    await until(lambda: fake_replicate.made[made.id].ended)
+    monkeypatch.setattr(answers, "MOST_ANSWER_BYTES", 50_000)
+    with pytest.raises(Vanished) as error:
+        await replicate.look_up(made.id)
+    assert error.value.code == "output_too_large"
+    with pytest.raises(Passing):
+        await replicate.recent(datetime.now(UTC) - timedelta(minutes=1))

@@ -14,7 +14,7 @@ import { copyText } from "./clipboard.js";
  */
 export function facts(asset, job) {
   const size = asset.width && asset.height ? `${asset.width} × ${asset.height}` : null;
-  const clip = job?.clips.find((one) => one.asset_id === asset.id);
+  const clip = job?.clips.find((one) => one.asset_id === asset.id || one.outputs.includes(asset.id));
   const seed = clip?.input?.seed;
   const cost = asset.role === "clip" ? clip?.cost : job?.cost;
   const project = projects.value?.find((one) => one.id === asset.project_id)?.name;

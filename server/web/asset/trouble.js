@@ -36,6 +36,7 @@ export function troubleOf(asset) {
       }
       return { words: "The provider's copy was gone before it could be stored. Saving asks for it once more; if it is gone for good, it has to be generated again.", fixes: ["save", ...again, ...job] };
     case "failed":
+      if (asset.role === "clip") return { words: why, fixes: [...again, ...job] };
       return { words: `The download failed. ${why}`, fixes: asset.job_id ? ["retry", "job"] : [] };
     default:
       if (asset.kind !== "other") return null;

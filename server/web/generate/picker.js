@@ -3,7 +3,7 @@
 import { get, local } from "../api.js";
 import { openDialog } from "../dialog.js";
 import { debounce, h, icon, nearing, setText } from "../dom.js";
-import { timecode, title } from "../format.js";
+import { pictureOf, timecode, title } from "../format.js";
 
 const PAGE = 24;
 const KINDS = [["image", "Images"], ["video", "Last frames of videos"]];
@@ -63,7 +63,7 @@ export async function pickFromLibrary(what) {
   }
 
   function choice(asset) {
-    const source = asset.poster_url ?? (asset.kind === "image" ? asset.url : null);
+    const source = pictureOf(asset);
     return h("li", {},
       h("button.choice-frame", { type: "button", title: title(asset), onclick: () => ((chosen = asset), dialog.close()) },
         h("span.frame", {},

@@ -21,7 +21,7 @@ export function jobCard(first, { full = false, onDismiss = () => {} } = {}) {
   const many = first.clips.length > 1;
   const name = titleOf(first);
   const frames = first.clips.length
-    ? first.clips.map((clip, index) => clipFrame(clip.prompt, many ? index + 1 : 0))
+    ? first.clips.map((clip, index) => clipFrame(clip.prompt, many ? index + 1 : 0, full))
     : [clipFrame(name, 0)];
   const clips = h(many ? "ol.clips" : "div.clips", {}, ...frames.map((one) => one.element));
   const combined = outputFrame();
@@ -67,19 +67,18 @@ export function jobCard(first, { full = false, onDismiss = () => {} } = {}) {
   function update(next) {
     job = next;
     const active = isActive(job);
-    const outputs = new Map(job.outputs.map((one) => [one.id, one]));
     element.dataset.status = job.status;
     setText(status, statusWord(job));
     clock.hidden = !active;
-    if (job.clips.length) frames.forEach((one, index) => one.update(job, job.clips[index], outputs.get(job.clips[index].asset_id)));
-    else frames[0].update(job, { ...job, attempts: 1, prompt: name }, job.outputs[0]);
+    if (job.clips.length) frames.forEach((one, index) => one.update(job, job.clips[index]));
+    else frames[0].update(job, { ...job, attempts: 1, prompt: name, asset_id: job.outputs[0]?.id, outputs: [] });
     const joined = many && job.outputs.find((one) => one.role === "combined");
     if (joined) combined.update(joined);
     arrange(clips, [...frames.map((one) => one.element), joined && combinedItem].filter(Boolean));
     // Each clip says why by itself.
     const some = `${job.clips.filter((clip) => clip.status === "failed").length} of ${job.clips.length} clips failed.`;
     const failed = job.error_code === "clips_failed" ? some : withCode(job);
-    setText(reason, job.status === "failed" ? failed : many || !job.outputs.length ? "" : unsavedWords(job.outputs[0]));
+    setText(reason, job.status === "failed" ? failed : many ? "" : job.outputs.map(unsavedWords).find(Boolean) ?? "");
     reason.hidden = !reason.textContent;
     const alone = job.clips.length === 1 ? clipWords(job.clips[0]) : "";
     setText(rate, job.kind === "download" ? (active ? rateOf(job) : "") : sentence(alone));

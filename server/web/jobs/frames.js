@@ -2,19 +2,23 @@
 
 import { downloadOf, local } from "../api.js";
 import { arrange, h, icon, setText } from "../dom.js";
-import { isUnsaved, stateBadge, timecode, title } from "../format.js";
+import { isUnsaved, pictureOf, stateBadge, timecode, title } from "../format.js";
 import { leader } from "../frame.js";
 import { isActive } from "../live.js";
 import { saving } from "../saving.js";
 import { clipWords, sentence, waitsFor, wordsOf } from "./words.js";
+
+/** Further files of a clip that a card has room for; the page of the job shows all. */
+const FURTHER = 7;
 
 const ICONS = { audio: "audio", image: "image", other: "file", video: "play" };
 
 /**
  * @param {string} label what it is, for those who do not see it
  * @param {number} number which one, 0 when it is the only one
+ * @param {boolean} full whether there is room for everything that it made
  */
-export function clipFrame(label, number) {
+export function clipFrame(label, number, full = false) {
   const counts = leader(label);
   const broken = h("div.frame.broken", {}, icon("close"));
   const made = outputFrame();
@@ -25,10 +29,13 @@ export function clipFrame(label, number) {
   const words = h("p.meta", {}, detail);
   const reason = h("p.reason");
   const caption = number > 0 && h("div.clip-caption", {}, head, name, words, reason);
+  const further = furtherFrames(full ? Infinity : FURTHER);
   const element = h(number > 0 ? "li.clip" : "div.clip", {});
 
-  /** @param {object} clip @param {object | undefined} output the asset that it made */
-  function update(job, clip, output) {
+  /** @param {object} job @param {object} clip one of its clips, or a download that looks like one */
+  function update(job, clip) {
+    const output = job.outputs.find((one) => one.id === clip.asset_id);
+    const others = job.outputs.filter((one) => clip.outputs.includes(one.id) && one !== output);
     const ended = ["failed", "canceled"].includes(clip.status);
     const word = wordsOf(job)[clip.status] ?? clip.status;
     const shown = output && clip.status === "completed" ? output : null;
@@ -38,14 +45,39 @@ export function clipFrame(label, number) {
     setText(status, shown ? (isUnsaved(shown) ? stateBadge(shown) : shown.storage_state === "stored" ? "Stored" : "Storing") : word);
     setText(detail, sentence(waitsFor(job, clip) || clipWords(clip)));
     words.hidden = !detail.textContent;
-    setText(reason, clip.status === "failed" ? withCode(clip) : shown ? unsavedWords(shown) : "");
+    const unsaved = clip.status === "completed" ? [output, ...others].filter(Boolean).map(unsavedWords).find(Boolean) : "";
+    setText(reason, clip.status === "failed" ? withCode(clip) : (unsaved ?? ""));
     reason.hidden = !reason.textContent;
     if (shown) made.update(shown);
     else counts.set(clip.progress, word);
-    arrange(element, [shown ? made.element : (gone ?? (ended ? broken : counts.element)), caption, ...(shown ? made.rescue() : [])].filter(Boolean));
+    further.update(shown ? others : [], job);
+    const main = shown ? made.element : (gone ?? (ended ? broken : counts.element));
+    arrange(element, [main, shown && others.length > 0 && further.element, caption, ...(shown ? made.rescue() : [])].filter(Boolean));
   }
 
-  return { element, update, tick: made.tick };
+  return { element, update, tick: () => (made.tick(), further.tick()) };
+}
+
+/** What a clip made besides its main file: small, and as many as there is room for. */
+function furtherFrames(room) {
+  const frames = new Map();
+  const rest = h("a.further-rest", {});
+  const element = h("div.further", { role: "group", "aria-label": "Further files" });
+
+  function update(assets, job) {
+    const shown = assets.length > room ? assets.slice(0, room - 1) : assets;
+    for (const asset of shown) {
+      if (!frames.has(asset.id)) frames.set(asset.id, outputFrame());
+      frames.get(asset.id).update(asset);
+    }
+    const left = assets.length - shown.length;
+    setText(rest, left ? `+${left}` : "");
+    rest.href = `#/jobs/${job.id}`;
+    rest.setAttribute("aria-label", `${left} more files`);
+    arrange(element, [...shown.map((one) => frames.get(one.id).element), left && rest].filter(Boolean));
+  }
+
+  return { element, update, tick: () => frames.forEach((one) => one.tick()) };
 }
 
 /** In the place of what was made and then deleted. */
@@ -69,7 +101,7 @@ export function outputFrame() {
 
   function update(next) {
     asset = next;
-    const source = asset.poster_url ?? (asset.kind === "image" ? asset.url : null);
+    const source = pictureOf(asset);
     const state = stateBadge(asset);
     link.href = `#/asset/${asset.id}`;
     setText(name, `Open ${title(asset)} `);
@@ -95,7 +127,7 @@ export function outputFrame() {
 }
 
 /** Why an asset is not stored. */
-export const unsavedWords = (asset) => (isUnsaved(asset) ? (asset.storage_error?.message ?? "") : "");
+export const unsavedWords = (asset) => (isUnsaved(asset) || asset.storage_state === "failed" ? (asset.storage_error?.message ?? "") : "");
 
 /** Why, in words; with the code where it is the provider's, which people look up (E006). */
 export const withCode = ({ error_message: words, error_code: code }) =>

@@ -8,7 +8,7 @@
 import { get, local } from "../api.js";
 import { openDialog } from "../dialog.js";
 import { debounce, h, icon, setText } from "../dom.js";
-import { timecode, title as titleOf } from "../format.js";
+import { pictureOf, timecode, title as titleOf } from "../format.js";
 
 const PAGE = 24;
 const WORDS = { video: "videos", image: "images", audio: "sounds" };
@@ -61,7 +61,7 @@ export async function pickAsset({ title, kinds, projectId }) {
   }
 
   function tile(asset) {
-    const source = asset.poster_url ?? (asset.kind === "image" ? asset.url : null);
+    const source = pictureOf(asset);
     const choose = () => {
       chosen = asset;
       dialog.close("chosen");

@@ -3,7 +3,7 @@
 import { get, local, patch, post, remove } from "../api.js";
 import { confirm } from "../dialog.js";
 import { debounce, h, icon, setText } from "../dom.js";
-import { bytes } from "../format.js";
+import { bytes, pictureOf } from "../format.js";
 import { live } from "../live.js";
 import { go } from "../router.js";
 import { projects, service } from "../state.js";
@@ -88,7 +88,7 @@ function card(first) {
 }
 
 function frame(asset) {
-  const source = asset && asset.storage_state !== "pending" ? (asset.poster_url ?? (asset.kind === "image" ? asset.url : null)) : null;
+  const source = asset ? pictureOf(asset) : null;
   return h("span.frame", {}, source && h("img", { src: local(source), alt: "", loading: "lazy", decoding: "async" }));
 }
 

@@ -3,7 +3,7 @@
 import { local, patch, post, remove } from "../api.js";
 import { confirm } from "../dialog.js";
 import { arrange, h, icon, setText } from "../dom.js";
-import { bytes, timecode, title } from "../format.js";
+import { bytes, pictureOf, timecode, title } from "../format.js";
 import { pickAsset } from "./pick.js";
 import { act, count, tool, undoable } from "./parts.js";
 
@@ -107,7 +107,7 @@ export function sceneCard(first, { total, move, refresh }) {
     state.setAttribute("aria-label", `Status of ${scene.name}`);
 
     if (media) {
-      const source = media.poster_url ?? (media.kind === "image" ? media.url : null);
+      const source = pictureOf(media);
       const shown = source && media.storage_state !== "pending" ? local(source) : null;
       if (shown && picture.getAttribute("src") !== shown) picture.src = shown;
       stand.replaceChildren(icon(media.kind === "image" ? "image" : "play"));
