@@ -71,7 +71,11 @@ class ClipRun(Submitting):
                 while not place.done():
                     await asyncio.wait([place], timeout=1.0)
                     await self._check_canceled()
-                await self._predict()
+                try:
+                    await self._predict()
+                except ClipEnded:
+                    await self._answered()
+                    raise
         clip = await self._clip()
         if clip.status == "storing":
             await self._store()
@@ -117,7 +121,6 @@ class ClipRun(Submitting):
                 wait = min(wait * factor, longest)
                 continue
             except Vanished as error:
-                await self._answered()
                 await self._fail(error.code, error.detail, ended=True)
                 raise ClipEnded from None
             await self._answered()
@@ -141,16 +144,13 @@ class ClipRun(Submitting):
         if isinstance(error, ResultUnavailable):
             begun = await self._db.write(predictions.unavailable, self._id, prediction_id, now)
             if begun is not None and now - begun >= RESULT:
-                await self._answered()
                 await self._db.write(predictions.available_again, self._id, prediction_id)
                 # It was paid for: a retry asks for the same result, not for a new prediction.
                 minutes = int(RESULT.total_seconds() // 60)
-                words = (
-                    f"The prediction ended, but its result cannot be read for {minutes} minutes."
-                )
                 await self._fail(
                     "result_unavailable",
-                    f"{words} {error.detail} A retry asks for it again and costs nothing.",
+                    f"The prediction ended, but for {minutes} minutes its result could not be "
+                    f"read. {error.detail} A retry asks for it again and costs nothing.",
                     ended=False,
                 )
                 raise ClipEnded

@@ -397,6 +397,27 @@ async def test_what_is_waited_for_is_said_and_taken_back(
     assert (job.status, job.notes or []) == ("completed", [])
 
 
+async def test_a_job_that_is_canceled_waits_for_nothing(
+    one: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says about an answer would stand there for ever."""
+    job_id = await one.order()
+    noted = False
+
+    async def pause(self: Any, seconds: float) -> None:
+        nonlocal noted
+        one.now += timedelta(seconds=15)
+        if (await one.job(job_id)).notes:
+            noted = True
+            await one.work.database.write(jobs.change, job_id, cancel_requested=True)
+
+    monkeypatch.setattr(clips.ClipRun, "_pause", pause)
+    one.provider.told = Passing("FAL answered 503: busy")
+    job = await one.run(job_id)
+    assert noted
+    assert (job.status, job.notes or []) == ("canceled", [])
+
+
 async def test_an_answer_beyond_reading_ends_the_clip(one: Engine) -> None:
     """It would be as large the next time."""
     one.provider.told = Vanished("The answer is too large.", code="output_too_large")
