@@ -5,10 +5,13 @@ them, and servers and commands are forked from it; servers under another command
 """
 
 import contextlib
+import itertools
 import json
 import multiprocessing
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +27,8 @@ import httpx
 import pytest
 
 T = TypeVar("T")
+# What is to be other than usual in a new process: called there before anything begins.
+Change = Callable[[], None]
 KEY = "sk_bootstrap_key_of_the_tests"
 ROOT = Path(__file__).parent.parent
 _loaded = multiprocessing.get_context("forkserver")
@@ -33,10 +38,14 @@ _loaded.set_forkserver_preload(["server.cli"])
 class Server:
     """Starts `reelbase serve` on a folder; may be killed and started again on the same one."""
 
-    def __init__(self, folder: Path, *prefix: str, **environment: str) -> None:
+    def __init__(
+        self, folder: Path, *prefix: str, change: Change | None = None, **environment: str
+    ) -> None:
         """A command to run it under; further settings by their names in the environment."""
+        assert not (prefix and change), "only a forked process can be changed"
         self.folder = folder
         self.prefix = prefix
+        self.change = change
         self.environment = environment
         self.url = ""
         self.lines: list[str] = []
@@ -64,7 +73,7 @@ class Server:
         self._process = (
             _Executed([*self.prefix, sys.executable, "-m", "server", *arguments], environment)
             if self.prefix
-            else _Forked(arguments, environment)
+            else _Forked(arguments, environment, self.change)
         )
         self.url = ""
         threading.Thread(target=self._read, args=(self._process.stderr,), daemon=True).start()
@@ -94,9 +103,9 @@ class Server:
         """`kill -9`."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(60)
 
-    def stop(self, timeout: float = 40) -> int:
+    def stop(self, timeout: float = 60) -> int:
         """SIGTERM, as a deploy does; the exit status."""
         assert self._process is not None
         if self._process.poll() is None:
@@ -132,12 +141,14 @@ class _Executed(subprocess.Popen[str]):
 class _Forked:
     """A server whose modules are loaded already; the same methods."""
 
-    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self, arguments: list[str], environment: dict[str, str], change: Change | None
+    ) -> None:
         read, write = os.pipe()
         self.stderr = os.fdopen(read)
         # Closed with `theirs`: the server has a copy.
         theirs = Connection(write, readable=False)
-        self._process = _loaded.Process(target=_run, args=(arguments, environment, theirs))
+        self._process = _loaded.Process(target=_run, args=(arguments, environment, change, theirs))
         self._process.start()
         theirs.close()
         assert self._process.pid is not None
@@ -159,33 +170,65 @@ class _Forked:
         return self._process.exitcode
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command, run to its end, with hardly anything but these in its environment."""
-    surroundings = {"PATH": os.environ["PATH"], **environment}
-    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-        streams = [Connection(os.dup(one.fileno())) for one in (stderr, stdout)]
-        process = _loaded.Process(target=_run, args=(list(arguments), surroundings, *streams))
-        process.start()
+class Command:
+    """A command in a process of its own, with hardly anything but these in its environment."""
+
+    def __init__(self, *arguments: str, change: Change | None = None, **environment: str) -> None:
+        self._arguments = list(arguments)
+        self._files = [tempfile.TemporaryFile() for _ in ("stderr", "stdout")]  # noqa: SIM115
+        streams = [Connection(os.dup(one.fileno())) for one in self._files]
+        surroundings = {"PATH": os.environ["PATH"], **environment}
+        self._process = _loaded.Process(
+            target=_run, args=(self._arguments, surroundings, change, *streams)
+        )
+        self._process.start()
         for stream in streams:
             stream.close()
-        process.join(90)
-        if process.exitcode is None:
-            process.kill()
-            raise subprocess.TimeoutExpired(list(arguments), 90)
-        stdout.seek(0)
-        stderr.seek(0)
-        said, complained = stdout.read().decode(), stderr.read().decode()
-    return subprocess.CompletedProcess(list(arguments), process.exitcode, said, complained)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it runs no more."""
+        return self._process.exitcode is not None
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def wait(self) -> subprocess.CompletedProcess[str]:
+        """Wait for its end: its status, what it said and what it complained of."""
+        self._process.join(90)
+        if not self.ended:
+            self._process.kill()
+            raise subprocess.TimeoutExpired(self._arguments, 90)
+        assert self._process.exitcode is not None
+        told = []
+        for file in self._files:
+            with file:
+                file.seek(0)
+                told.append(file.read().decode())
+        complained, said = told
+        status = self._process.exitcode
+        return subprocess.CompletedProcess(self._arguments, status, said, complained)
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command, run to its end."""
+    return Command(*arguments, **environment).wait()
 
 
 def _run(
     arguments: list[str],
     environment: dict[str, str],
+    change: Change | None,
     stderr: Connection,
     stdout: Connection | None = None,
 ) -> None:
     """In the new process: what `python -m server` does."""
     from server.cli import main
+
+    if change is not None:
+        change()
 
     os.environ.clear()
     os.environ.update(environment)
@@ -199,13 +242,29 @@ def _run(
 
 
 @contextlib.contextmanager
-def running(folder: Path, *prefix: str, **environment: str) -> Iterator[Server]:
+def running(
+    folder: Path, *prefix: str, change: Change | None = None, **environment: str
+) -> Iterator[Server]:
     """A server for the length of a block."""
-    server = Server(folder, *prefix, **environment).start()
+    server = Server(folder, *prefix, change=change, **environment).start()
     try:
         yield server
     finally:
         server.kill()
+
+
+# Below those that systems give to outgoing connections, of which the tests have many: a server
+# that was killed finds its port free. Each of the processes that run tests begins elsewhere.
+_ports = itertools.cycle(random.SystemRandom().sample(range(20_000, 32_000), 12_000))
+
+
+def free_port() -> int:
+    """A port that is free, for what has to be known before the server starts."""
+    for port in _ports:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("never")
 
 
 def small_disk(folder: Path, size: int) -> list[str]:
@@ -221,7 +280,7 @@ def small_disk(folder: Path, size: int) -> list[str]:
 def until(
     condition: Callable[[], T],
     *,
-    timeout: float = 20,
+    timeout: float = 60,
     every: float = 0.05,
     what: Callable[[], str] = lambda: "the condition",
 ) -> T:
@@ -235,7 +294,7 @@ def until(
         time.sleep(every)
 
 
-def ended(client: httpx.Client, job_id: str, timeout: float = 30) -> dict[str, Any]:
+def ended(client: httpx.Client, job_id: str, timeout: float = 90) -> dict[str, Any]:
     """A job, once it has ended."""
     last: dict[str, Any] = {}
 

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.running import until
+from tests.running import free_port, until
 
 NAMES = ("master", "volume", "filer", "s3")
 
@@ -31,7 +30,7 @@ class Seaweed:
 @contextlib.contextmanager
 def seaweed(folder: Path) -> Iterator[Seaweed]:
     """A server for the length of a block."""
-    ports = _free_ports(2 * len(NAMES))
+    ports = [free_port() for _ in range(2 * len(NAMES))]
     started = Seaweed(ports[-2])
     environment = started.environment
     identity = {
@@ -81,11 +80,3 @@ def seaweed(folder: Path) -> Iterator[Seaweed]:
         process.kill()
         process.wait()
         Path(f"/tmp/seaweedfs-s3-grpc-{ports[-1]}.sock").unlink(missing_ok=True)
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]

@@ -1,7 +1,6 @@
 """A real server beside a fake Replicate."""
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,20 +11,20 @@ from playwright.sync_api import Browser
 from tests.e2e.browser import chromium
 from tests.fakes.replicate import FakeReplicate
 from tests.http.conftest import new_user
-from tests.running import Server
-
-
-def free_port() -> int:
-    """A port that is free now: for what has to be known before the server starts."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.running import Change, Server, free_port
 
 
 class Pair:
     """The server, set up for the fake; it may be killed and started again."""
 
-    def __init__(self, folder: Path, fake: FakeReplicate, *prefix: str, **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        fake: FakeReplicate,
+        *prefix: str,
+        change: Change | None = None,
+        **environment: str,
+    ) -> None:
         self.fake = fake
         self.port = free_port()
         settings = {
@@ -35,7 +34,7 @@ class Pair:
             "REELBASE_ALLOW_PRIVATE_URLS": fake.media_url.removeprefix("http://"),
             "REELBASE_SUBMISSION_GRACE": "1",
         }
-        self.server = Server(folder, *prefix, **(settings | environment))
+        self.server = Server(folder, *prefix, change=change, **(settings | environment))
         self.start()
 
     def start(self) -> None:

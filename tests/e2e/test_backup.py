@@ -26,12 +26,13 @@ from obstore.store import S3Store
 from server.library.backup import manifest
 from server.library.backup.schedule import Schedule
 from server.library.backup.target import open_target
+from tests.changes import halt
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import generate
 from tests.fakes.replicate import FakeReplicate
 from tests.http.conftest import upload
 from tests.library.commands import good, reelbase
-from tests.running import ROOT, Server, ended, running, until
+from tests.running import ROOT, Command, Server, ended, running, until
 from tests.seaweed import Seaweed, seaweed
 
 
@@ -84,18 +85,6 @@ class Uploads:
                 self.made.append((made, hashlib.sha256(data).hexdigest()))
 
 
-def start_backup(server: Server, target: str, *options: str) -> subprocess.Popen[str]:
-    """A backup in a process of its own, to be killed."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "server", "backup", target, "--json", *options],
-        cwd=ROOT,
-        env={**os.environ, "REELBASE_DATA_DIR": str(server.folder)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def link(server: Server, asset: dict[str, Any]) -> str:
     """A link to an asset, made under another address, at this server."""
     parts = urlsplit(asset["url"])
@@ -121,17 +110,16 @@ def test_a_lost_volume_is_restored_elsewhere(tmp_path: Path, target: str) -> Non
                 (upload(client, data, f"more-{n}.bin"), hashlib.sha256(data).hexdigest())
                 for n, data in enumerate(more)
             ]
-            process = start_backup(server, target, "--rate", "6")
-            begun = len(files) + 3
-            until(
-                lambda: len(manifest.present(open_target(target))) >= begun,
-                what=lambda: "the backup to be half-way",
-            )
-            refused = reelbase("backup", target, "--data-dir", server.folder)
-            assert "is being made already" in refused.stderr
-            assert process.poll() is None
-            process.kill()
-            process.communicate()
+            stop = halt(tmp_path, 5_000_000)
+            data = {**os.environ, "REELBASE_DATA_DIR": str(server.folder)}
+            killed = Command("backup", target, change=stop, **data)
+            with stop.reached(killed):
+                refused = reelbase("backup", target, "--data-dir", server.folder)
+                assert "is being made already" in refused.stderr
+                killed.send_signal(signal.SIGKILL)
+                killed.wait()
+            begun = len(manifest.present(open_target(target)))
+            assert begun > len(files)
             # The last complete one is as it was.
             assert [one["id"] for one in good("backups", target)] == [first["id"]]
             good("restore", target, "--data-dir", tmp_path / "first")
@@ -333,7 +321,7 @@ def test_backups_are_tried_again_when_no_process_can_be_started(
             task.cancel()
         return entries
 
-    for entry in asyncio.run(asyncio.wait_for(fails_twice(), 20)):
+    for entry in asyncio.run(asyncio.wait_for(fails_twice(), 60)):
         assert entry["event"] == "backup failed"
         assert "no-python" in entry["reason"]
 

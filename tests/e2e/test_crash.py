@@ -5,8 +5,6 @@ import hashlib
 import os
 import socket
 import sqlite3
-import threading
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -100,7 +98,7 @@ def test_a_kill_while_a_prediction_runs_costs_nothing(pair: Pair) -> None:
 def test_a_kill_while_asking_does_not_ask_twice(pair: Pair, moment: str) -> None:
     """The prediction exists, its id was never heard: it is found and adopted."""
     if moment == "before the answer":
-        pair.fake.fault("create", made=True, delay=30.0)
+        pair.fake.fault("create", made=True, hold=True)
     else:
         pair.fake.fault("create", made=True, drop=True)
     with pair.server.client() as client:
@@ -126,7 +124,7 @@ def test_a_kill_before_the_post_arrives_asks_once_more(pair: Pair) -> None:
 def test_a_kill_while_storing_stores_after_the_restart(pair: Pair) -> None:
     """The bytes come again from the provider, whole; nothing half-written is seen."""
     pair.fake.clip_options = {"padding": 12_000_000}
-    pair.fake.fault("output", slow=3_000_000)
+    pair.fake.fault("output", stop=6_000_000, hold=True)
     with pair.server.client() as client:
         job_id = generate(client, {"prompt": "large"})
         until(lambda: count(pair.server, "SELECT count(*) FROM chunk") > 2, what=lambda: "chunks")
@@ -161,9 +159,7 @@ def test_sigterm_ends_streams_in_time_and_loses_nothing(tmp_path: Path) -> None:
         with socket.create_connection((target.hostname, target.port)) as raw:
             raw.sendall(f"GET {target.path}?{target.query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             raw.recv(1000)
-            begun = time.monotonic()
             assert server.stop() == 0
-            assert time.monotonic() - begun < 15
         by_uvicorn = ("Cancel 1 running", "ASGI callable returned without")
         errors = [line["event"] for line in server.log() if line["level"] == "error"]
         assert [one for one in errors if not one.startswith(by_uvicorn)] == []
@@ -178,24 +174,20 @@ def test_uploads_and_reads_go_on_while_others_are_cut_off(tmp_path: Path) -> Non
     with running(tmp_path / "data") as server, server.client() as client:
         data = os.urandom(3_000_000)
         made = upload(client, data)
-        stop = threading.Event()
 
-        def leave() -> None:
-            while not stop.is_set():
-                with contextlib.suppress(OSError), half_upload(server, 500_000):
-                    time.sleep(0.05)
+        def used() -> None:
+            assert client.get(f"/api/v3/assets/{made['id']}/data").content == data
+            upload(client, os.urandom(100_000))
 
-        crowd = [threading.Thread(target=leave) for _ in range(4)]
-        for one in crowd:
-            one.start()
-        try:
-            for _ in range(10):
-                assert client.get(f"/api/v3/assets/{made['id']}/data").content == data
-                upload(client, os.urandom(100_000))
-        finally:
-            stop.set()
-            for one in crowd:
-                one.join()
-        assert len(client.get("/api/v3/assets").json()["items"]) == 11
+        for _ in range(6):
+            with contextlib.ExitStack() as crowd:
+                # Beyond a chunk: that much of them is written.
+                for _ in range(4):
+                    crowd.enter_context(half_upload(server, 1_500_000))
+                used()
+            # They have left: while what they wrote is cleared away.
+            used()
+        until(lambda: count(server, "SELECT count(*) FROM blob WHERE state = 'open'") == 0)
+        assert len(client.get("/api/v3/assets").json()["items"]) == 13
         assert not any(line.get("level") == "error" for line in server.log())
         assert httpx.get(f"{server.url}/readyz").status_code == 200

@@ -11,7 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.changes import without_polling
 from tests.e2e.conftest import Pair
+from tests.fakes.replicate import FakeReplicate
 from tests.http.conftest import code, upload
 from tests.many import multiply
 from tests.media import samples
@@ -110,7 +112,7 @@ def shrink(folder: Path, size: int) -> tuple[float, int, int]:
         left = before - size * MIB * 9 // 10
         streams = [Stream(server, bystander["url"], bystander["sha256"]) for _ in range(8)]
         try:
-            until(lambda: all(one.rounds for one in streams), timeout=60)
+            until(lambda: all(one.rounds for one in streams))
             path = f"/api/v3/projects/{project['id']}"
             gone = client.delete(path, params={"permanent": "true"}).json()
             assert gone["bytes"] == size * MIB // each * each
@@ -162,7 +164,7 @@ def test_many_assets_go_at_once_and_others_wait_for_nothing(tmp_path: Path) -> N
             answer: httpx.Response = client.get("/api/v3/usage")
             return answer.json()["system"]["stored_bytes"] == 1
 
-        until(emptied, timeout=30, what=lambda: "the rows to go")
+        until(emptied, what=lambda: "the rows to go")
 
 
 def test_a_clip_is_not_asked_for_without_its_picture(pair: Pair) -> None:
@@ -212,7 +214,7 @@ def test_what_was_paid_for_is_saved_in_the_trash_too(pair: Pair) -> None:
             listed = client.get("/api/v3/assets?trashed=true").json()["items"]
             return [one["storage_state"] for one in listed if one["role"] == "clip"] == ["stored"]
 
-        until(stored, timeout=40, what=lambda: "the bytes to be saved in the trash")
+        until(stored, what=lambda: "the bytes to be saved in the trash")
         back = client.post(f"/api/v3/assets/{asset_id}/restore").json()
         assert client.get(back["url"]).status_code == 200
         assert pair.fake.creates_by_prompt() == {"late": 1}
@@ -250,15 +252,21 @@ def test_a_retry_pays_for_nothing_that_nobody_would_see(pair: Pair) -> None:
         assert pair.fake.creates_by_prompt() == {"good": 2, "bad": 3}
 
 
-def test_a_deleted_project_stops_its_predictions_at_once(pair: Pair) -> None:
+def test_a_deleted_project_stops_its_predictions_at_once(
+    tmp_path: Path, fake: FakeReplicate
+) -> None:
     """The loop hears of it, though it waits for a webhook and would look much later."""
-    pair.fake.hold("long")
-    with pair.server.client() as client:
-        project = client.post("/api/v3/projects", json={"name": "Film"}).json()
-        body = {"model": MODEL, "clips": [{"prompt": "long"}], "project_id": project["id"]}
-        client.post("/api/v3/jobs", json=body).raise_for_status()
-        made = until(lambda: pair.fake.creates_by_prompt() and pair.fake.of_prompt("long"))
-        # By now the waits between two looks at the provider have grown: the next is in six seconds.
-        time.sleep(8)
-        client.delete(f"/api/v3/projects/{project['id']}").raise_for_status()
-        until(lambda: made.status == "canceled", timeout=5)
+    pair = Pair(tmp_path / "data", fake, change=without_polling)
+    fake.hold("long")
+    try:
+        with pair.server.client() as client:
+            project = client.post("/api/v3/projects", json={"name": "Film"}).json()
+            body = {"model": MODEL, "clips": [{"prompt": "long"}], "project_id": project["id"]}
+            client.post("/api/v3/jobs", json=body).raise_for_status()
+            # The last word before the end; what follows it is the last look for an hour.
+            until(lambda: any(one.event == "start" for one in list(fake.deliveries)))
+            until(lambda: fake.sent("GET", r"/v1/predictions/.+"))
+            client.delete(f"/api/v3/projects/{project['id']}").raise_for_status()
+            until(lambda: fake.of_prompt("long").status == "canceled")
+    finally:
+        pair.server.kill()

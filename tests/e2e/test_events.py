@@ -206,7 +206,7 @@ def test_the_end_of_a_job_is_posted_signed(tmp_path: Path, receiver: Receiver) -
         url = f"http://{receiver.address}/hook?mine=1"
         job_id = client.post("/api/v3/jobs", json={**JOB, "webhook_url": url}).json()["id"]
         ended(client, job_id)
-        until(lambda: len(receiver.got) == 2, timeout=20, what=lambda: "a second attempt")
+        until(lambda: len(receiver.got) == 2, what=lambda: "a second attempt")
         secret = client.get("/api/v3/webhook-secret").json()["secret"]
         told = [Webhook(secret).verify(body.decode(), head) for head, body in receiver.got]
         assert told[0] == told[1]

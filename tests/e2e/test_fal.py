@@ -6,11 +6,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.conftest import free_port
 from tests.fakes.fal import FakeFal
 from tests.http.conftest import code, upload
 from tests.media import samples
-from tests.running import Server, ended
+from tests.running import Server, ended, free_port
 
 TEXT, IMAGE = "fal-ai/ltx-2/text-to-video", "fal-ai/ltx-2/image-to-video"
 
@@ -45,7 +44,7 @@ def client(tmp_path: Path, fal: FakeFal) -> Iterator[httpx.Client]:
 def generate(client: httpx.Client, model: str, *clips: dict[str, object]) -> dict[str, object]:
     answer = client.post("/api/v3/jobs", json={"model": model, "clips": list(clips)})
     assert answer.status_code == 202, answer.text
-    return ended(client, answer.json()["id"], timeout=40)
+    return ended(client, answer.json()["id"])
 
 
 def test_an_image_becomes_a_stored_video(client: httpx.Client, fal: FakeFal) -> None:

@@ -37,7 +37,7 @@ def rounds(folder: Path, fake: FakeReplicate, count: int, seconds: float, seed: 
                 time.sleep(chance.uniform(0, usual))
             pair.restart()
             with pair.server.client() as client:
-                job = ended(client, job_id, timeout=60)
+                job = ended(client, job_id)
                 assert (job["status"], job["stored"]) == ("completed", True), (number, job)
                 assert [one["role"] for one in job["outputs"]].count("clip") == 4, number
                 frames = 0

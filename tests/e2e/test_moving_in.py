@@ -3,21 +3,19 @@
 import hashlib
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.changes import halt
 from tests.library.commands import good
 from tests.library.old_installation import add_large, in_use, old_database, sha256
 from tests.media.samples import jpeg, video
-from tests.running import ROOT, Server, running, until
+from tests.running import ROOT, Command, Server, running, until
 
 MB = 1_000_000
 MIB = 1024 * 1024
@@ -153,7 +151,7 @@ def test_an_import_that_was_cut_off_goes_on_where_it_stopped(
     server: Server, tmp_path: Path
 ) -> None:
     """By Ctrl-C, then by `kill -9`. What had come plays; what was half-written is given back."""
-    path, videos = tmp_path / "scenes.db", 12
+    path, videos = tmp_path / "scenes.db", 6
     with old_database(path) as db:
         db.execute("INSERT INTO api_keys VALUES (NULL, ?, 0)", (sha256(ALICE),))
         for number in range(videos):
@@ -163,30 +161,25 @@ def test_an_import_that_was_cut_off_goes_on_where_it_stopped(
         def come() -> int:
             return int(admin.get("/api/v3/assets").json()["matching"])
 
-        def more(before: int) -> bool:
-            with closing(sqlite3.connect(server.folder / "reelbase.db")) as database:
-                return bool(database.execute("SELECT count(*) FROM asset").fetchone()[0] > before)
-
-        for how in (signal.SIGINT, signal.SIGKILL):
-            before = come()
-            process = command(server.folder, "-m", "server", "import-scenes-db", path)
-            with process:
-                # Not by asking the server: a busy one answers when all have come.
-                until(partial(more, before), every=0.002)
-                process.send_signal(how)
-                _, errors = process.communicate()
-            assert before < come() < videos
+        data = {"REELBASE_DATA_DIR": str(server.folder), "REELBASE_MIN_FREE_BYTES": "0"}
+        # In the middle of the third; then, when two were compared, of the fifth.
+        for how, before, size in ((signal.SIGINT, 2, 20 * MB), (signal.SIGKILL, 4, 36 * MB)):
+            stop = halt(tmp_path, size)
+            importing = Command("import-scenes-db", str(path), change=stop, **data)
+            with stop.reached(importing):
+                assert come() == before
+                importing.send_signal(how)
+            done = importing.wait()
+            assert come() == before
             if how == signal.SIGINT:
-                assert process.returncode == 130
-                assert "Run it again to go on" in errors
-                assert "Rotate them" in errors, "the keys came first"
-                assert "Traceback" not in errors
-        before = come()
-        again = command(server.folder, "-m", "server", "import-scenes-db", path, "--json")
-        output, errors = again.communicate()
-        assert again.returncode == 0, errors
-        assert f'"imported": {videos - before}' in output
-        assert f'"present": {before}' in output
+                assert done.returncode == 130
+                assert "Run it again to go on" in done.stderr
+                assert "Rotate them" in done.stderr, "the keys came first"
+                assert "Traceback" not in done.stderr
+            else:
+                assert done.returncode == -signal.SIGKILL
+        again = good("import-scenes-db", path, "--data-dir", server.folder)
+        assert (again["videos"]["imported"], again["videos"]["present"]) == (videos - 4, 4)
         assert come() == videos
         system = admin.get("/api/v3/usage").json()["system"]
         assert system["stored_bytes"] == videos * 8 * MB

@@ -298,7 +298,7 @@ def test_the_keyboard_is_enough(server: Server, browser: Browser, client: httpx.
         main = page.get_by_role("navigation", name="Main")
         keys.use(main.get_by_role("link", name="Library"), by="Shift+Tab")
         tile = page.locator("#library").get_by_role("button", name=prompt).first
-        expect(tile.locator("img")).to_be_visible(timeout=20_000)
+        expect(tile.locator("img")).to_be_visible()
 
         keys.use(tile)
         video = page.locator("#viewer video")

@@ -157,7 +157,7 @@ def test_a_reload_in_the_middle_goes_on_by_itself(
         sent = offsets(page)
         page.reload()
         line.at()
-        expect(page.get_by_text("long.bin is in the library.")).to_be_visible(timeout=15_000)
+        expect(page.get_by_text("long.bin is in the library.")).to_be_visible()
         assert min(sent) >= had
         is_kept(client, file)
         listed = client.get("/api/v3/assets", params={"project_id": project["id"]}).json()["items"]
@@ -195,7 +195,7 @@ def test_what_was_paused_is_paused_after_a_reload(
             expect(other.locator("[data-upload]")).to_have_count(0)
         assert sent == []
         card.get_by_role("button", name="Resume").click()
-        expect(page.get_by_text("held.bin is in the library.")).to_be_visible(timeout=15_000)
+        expect(page.get_by_text("held.bin is in the library.")).to_be_visible()
         assert min(sent) >= had
         is_kept(client, file)
         assert (
@@ -282,7 +282,7 @@ def test_a_file_that_the_browser_has_not_kept_is_chosen_again(
             chooser.value.set_files(one)
             if words:
                 expect(card).to_contain_text(words)
-        expect(card).to_have_count(0, timeout=15_000)
+        expect(card).to_have_count(0)
         assert min(sent) >= had
         is_kept(client, file)
 
@@ -301,7 +301,7 @@ def test_a_lost_connection_is_waited_for(server: Server, browser: Browser, tmp_p
         expect(card).to_contain_text("Waiting for the connection")
         sent = offsets(page)
         line.at()
-        expect(card).to_have_count(0, timeout=15_000)
+        expect(card).to_have_count(0)
         assert [one for one in sent if one < had] == []
         is_kept(client, file)
 

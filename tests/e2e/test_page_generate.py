@@ -96,7 +96,7 @@ def test_three_clips_one_fails_and_is_retried(pair: Pair, browser: Browser) -> N
         expect(card).to_have_count(1)
         clips = card.locator(".clip")
         expect(clips.nth(0).get_by_role("progressbar")).to_have_attribute(
-            "aria-valuetext", re.compile("Generating, [1-9]"), timeout=15_000
+            "aria-valuetext", re.compile("Generating, [1-9]")
         )
         expect(clips.nth(1)).to_contain_text("flagged as sensitive")
         expect(clips.nth(1)).to_contain_text("E005")
@@ -105,10 +105,10 @@ def test_three_clips_one_fails_and_is_retried(pair: Pair, browser: Browser) -> N
         assert overflow(page) == []
 
         fake.release("boat")
-        expect(card).to_contain_text("1 of 3 clips failed.", timeout=15_000)
+        expect(card).to_contain_text("1 of 3 clips failed.")
         expect(clips.nth(0)).to_contain_text("Stored")
         card.get_by_role("button", name="Retry the failed clip").click()
-        expect(card.get_by_text("Joined")).to_be_visible(timeout=20_000)
+        expect(card.get_by_text("Joined")).to_be_visible()
         expect(clips.locator("a img")).to_have_count(4)
         expect(card).to_have_attribute("data-status", "completed")
         assert fake.creates_by_prompt() == {
@@ -297,7 +297,7 @@ def test_frames_come_from_everywhere(pair: Pair, browser: Browser) -> None:
         until(
             lambda: len([made for made in pair.fake.made.values() if "frame" in made.prompt]) == 1
         )
-        expect(page.locator(".card .clip a img")).to_have_count(2, timeout=20_000)
+        expect(page.locator(".card .clip a img")).to_have_count(2)
         assert pair.fake.of_prompt("from frame to frame").input["last_frame"]
 
 
@@ -332,7 +332,7 @@ def test_errors_stand_where_they_belong(pair: Pair, browser: Browser) -> None:
         expect(extra).to_be_focused()
         extra.fill('{"seed": 7}')
         button.click()
-        expect(page.locator(".card .clip a img")).to_be_visible(timeout=15_000)
+        expect(page.locator(".card .clip a img")).to_be_visible()
         made = pair.fake.of_prompt("too long a shot")
         assert (made.model, made.input["seed"]) == ("some/model", 7)
         # The next time it is known what that model takes.
@@ -350,7 +350,7 @@ def test_what_is_not_stored_is_saved_from_its_card(pair: Pair, browser: Browser)
         write(page, "a gull gets away")
         page.get_by_role("button", name="Generate", exact=True).click()
         card = page.locator(".card")
-        expect(card.locator(".badge")).to_have_text("Unsaved", timeout=15_000)
+        expect(card.locator(".badge")).to_have_text("Unsaved")
         expect(card).to_contain_text("Done, not stored")
         toast = page.get_by_role("alert").filter(has_text="not saved")
         expect(toast).to_contain_text("a gull gets away is generated, but not saved")
@@ -385,7 +385,7 @@ def test_jobs_tell_what_there_was(pair: Pair, browser: Browser) -> None:
         newest.get_by_role("button", name="Dismiss").click()
         expect(newest.get_by_role("button", name="Dismiss")).to_have_count(0)
         newest.get_by_role("button", name="Retry").click()
-        expect(newest.get_by_role("link", name="Open in vain")).to_be_visible(timeout=15_000)
+        expect(newest.get_by_role("link", name="Open in vain")).to_be_visible()
         assert fake.creates_by_prompt()["in vain, number 23"] == 2
 
         page.get_by_text("Running", exact=True).click()
@@ -403,7 +403,7 @@ def test_jobs_tell_what_there_was(pair: Pair, browser: Browser) -> None:
         expect(page.locator(".job")).to_contain_text("Canceled")
         page.get_by_role("button", name="Retry").click()
         fake.release("for long")
-        expect(page.locator(".job a img")).to_be_visible(timeout=15_000)
+        expect(page.locator(".job a img")).to_be_visible()
         expect(page.locator(".job-facts")).to_contain_text("Predictions")
         page.get_by_role("link", name="All jobs").click()
         expect(cards.first).to_contain_text("runs for long")

@@ -57,7 +57,7 @@ def test_adds_from_a_url(server: Server, site: Site, browser: Browser) -> None:
             )
             expect(card.locator(".rate")).to_have_text(re.compile(r"KB/s, \d+:\d\d left"))
         frame = page.locator("#library").get_by_role("button", name=re.compile("slow.mp4"))
-        expect(frame.locator("img")).to_be_visible(timeout=20_000)
+        expect(frame.locator("img")).to_be_visible()
         expect(page.locator("#progress-section")).to_be_hidden()
 
 
@@ -76,9 +76,9 @@ def test_a_failure_has_words_and_a_retry(server: Server, site: Site, browser: Br
         site.files["late.mp4"] = site.files["clip.mp4"]
         tile.click()
         page.locator("#viewer").get_by_role("button", name="Retry").first.click()
-        expect(page.locator("#viewer video")).to_be_visible(timeout=20_000)
+        expect(page.locator("#viewer video")).to_be_visible()
         page.keyboard.press("Escape")
-        expect(tile.locator("img")).to_be_visible(timeout=20_000)
+        expect(tile.locator("img")).to_be_visible()
         expect(card).to_have_count(0)
 
         add(page, site.url("later.mp4"))
@@ -86,7 +86,7 @@ def test_a_failure_has_words_and_a_retry(server: Server, site: Site, browser: Br
         site.files["later.mp4"] = site.files["clip.mp4"]
         card.get_by_role("button", name="Retry").click()
         later = page.locator("#library").get_by_role("button", name=re.compile("later.mp4"))
-        expect(later.locator("img")).to_be_visible(timeout=20_000)
+        expect(later.locator("img")).to_be_visible()
 
 
 def test_a_download_is_canceled_from_its_card(server: Server, site: Site, browser: Browser) -> None:

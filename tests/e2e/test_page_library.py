@@ -292,7 +292,7 @@ def test_previews_move_only_where_they_may(
     with opened(browser, server.url) as page:
         sign_in(page, key)
         frame = tile(page, "moving.mp4")
-        expect(frame.locator("img")).to_be_visible(timeout=15_000)
+        expect(frame.locator("img")).to_be_visible()
         frame.hover()
         preview = frame.locator("video.on")
         expect(preview).to_be_attached()

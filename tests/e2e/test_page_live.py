@@ -54,9 +54,7 @@ def test_progress_arrives_without_asking(pair: Pair, browser: Browser) -> None:
         page.get_by_role("button", name="Generate", exact=True).click()
         card = page.locator(".card")
         bar = card.get_by_role("progressbar")
-        expect(bar).to_have_attribute(
-            "aria-valuetext", re.compile("Generating, [1-9]"), timeout=15_000
-        )
+        expect(bar).to_have_attribute("aria-valuetext", re.compile("Generating, [1-9]"))
         made = pair.fake.of_prompt("a tide comes in slowly")
         assert made.model == "google/veo-3.1-fast"
         assert made.input["resolution"] == "720p"
@@ -125,7 +123,7 @@ def test_recovers_when_the_server_comes_back(pair: Pair, browser: Browser) -> No
         expect(library.get_by_role("button", name="while-away.jpg")).to_be_visible()
         pair.fake.release("through")
         made = library.get_by_role("button", name=re.compile("through a restart"))
-        expect(made).to_be_visible(timeout=15_000)
+        expect(made).to_be_visible()
         expect(page.locator("#progress-section")).to_be_hidden()
 
 
@@ -239,16 +237,14 @@ def test_a_failed_save_is_seen_and_saved_again(pair: Pair, browser: Browser) -> 
         until(lambda: any(one.status == "failed" for one in list(fake.made.values())))
         fake.hold("second go")
         card = page.locator(".card").filter(has_text="at the second go")
-        expect(card).to_contain_text("Attempt 2", timeout=15_000)
+        expect(card).to_contain_text("Attempt 2")
         client.post(f"/api/v3/jobs/{second}/cancel").raise_for_status()
         card.get_by_role("button", name="Dismiss").click()
         expect(card).to_have_count(0)
 
         library = page.locator("#library")
         tile = library.get_by_role("listitem").filter(has_text="a boat drifts off")
-        expect(tile.locator(".badge")).to_have_text(
-            re.compile(r"URL only, [\d:]+ left"), timeout=25_000
-        )
+        expect(tile.locator(".badge")).to_have_text(re.compile(r"URL only, [\d:]+ left"))
         before = tile.locator(".badge").inner_text()
         expect(tile.locator(".badge")).not_to_have_text(before)
         toast = page.get_by_role("alert").filter(has_text="not saved")
@@ -291,7 +287,7 @@ def test_save_all(pair: Pair, browser: Browser) -> None:
         sign_in(page, KEY)
         generate(client, {"prompt": "first of two"}, {"prompt": "second of two"})
         banner = page.get_by_role("region", name="Not saved")
-        expect(banner).to_contain_text("2 items are not saved.", timeout=15_000)
+        expect(banner).to_contain_text("2 items are not saved.")
         expect(page.locator("#library .badge")).to_have_text(["Unsaved", "Unsaved"])
         toast = page.get_by_role("alert").filter(has_text="not saved")
         expect(toast).to_have_count(1)

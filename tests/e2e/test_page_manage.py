@@ -463,7 +463,7 @@ def test_the_first_visit_tells_what_to_do(
         page.get_by_role("button", name="Generate", exact=True).click()
         visit(page, "Library")
         tile = page.locator("#library").get_by_text("A paper boat crosses a puddle").first
-        expect(tile).to_be_visible(timeout=20_000)
+        expect(tile).to_be_visible()
         expect(page.get_by_text("Nothing shot yet")).to_be_hidden()
 
 

@@ -260,7 +260,7 @@ def test_a_full_disk_is_507_and_is_got_over_without_a_restart(tmp_path: Path) ->
             answer = client.post("/api/v3/assets", content=os.urandom(8 * MIB))
             return answer.status_code == 201
 
-        until(room, timeout=30, every=0.5, what=lambda: "room to come back")
+        until(room, every=0.5, what=lambda: "room to come back")
         last, data = kept[-1]
         assert client.get(f"/api/v3/assets/{last}/data").content == data
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.changes import hasty, without_polling
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import MODEL, generate
 from tests.fakes.replicate import FakeReplicate
@@ -33,7 +34,7 @@ def asset_in(client: httpx.Client, asset_id: str, *states: str) -> dict[str, obj
         return last if last["storage_state"] in states else None
 
     last: dict[str, object] = {}
-    return until(check, timeout=40, what=lambda: f"{states}: {last}")
+    return until(check, what=lambda: f"{states}: {last}")
 
 
 @pytest.mark.parametrize(
@@ -110,10 +111,13 @@ def test_webhooks_in_any_order_change_nothing(pair: Pair, how: str) -> None:
     elif how == "omitted":
         hooks.deliver = False
     else:
-        hooks.delay = 4.0
+        hooks.held = True
     with pair.server.client() as client:
         job = ended(client, generate(client, {"prompt": "one"}))
         assert (job["status"], job["stored"]) == ("completed", True), job
+        if how == "late":
+            hooks.held = False
+            until(lambda: any(one.event == "completed" for one in list(pair.fake.deliveries)))
         if how == "repeated":
             made = pair.fake.of_prompt("one")
             for event in ("start", "completed"):
@@ -124,17 +128,18 @@ def test_webhooks_in_any_order_change_nothing(pair: Pair, how: str) -> None:
     assert pair.fake.creates_by_prompt() == {"one": 1}
 
 
-def test_webhooks_finish_a_job_before_polling_would(pair: Pair) -> None:
+def test_webhooks_finish_a_job_before_polling_would(tmp_path: Path, fake: FakeReplicate) -> None:
     """A prediction that ends is stored at once: polling beside webhooks is slow."""
-    pair.fake.hold("quick")
-    with pair.server.client() as client:
-        job_id = generate(client, {"prompt": "quick"})
-        # Until polling has become slow: the next look-up would be nine seconds later.
-        time.sleep(15)
-        pair.fake.release("quick")
-        begun = time.monotonic()
-        assert ended(client, job_id)["stored"]
-        assert time.monotonic() - begun < 8
+    pair = Pair(tmp_path / "data", fake, change=without_polling)
+    fake.hold("quick")
+    try:
+        with pair.server.client() as client:
+            job_id = generate(client, {"prompt": "quick"})
+            until(lambda: any(one.event == "start" for one in list(fake.deliveries)))
+            fake.release("quick")
+            assert ended(client, job_id)["stored"]
+    finally:
+        pair.server.kill()
 
 
 def test_forged_webhooks_are_refused(pair: Pair) -> None:
@@ -163,7 +168,7 @@ def test_look_ups_that_fail_in_passing_are_waited_out(pair: Pair) -> None:
     pair.fake.fault("get", status=500)
     pair.fake.fault("get", drop=True)
     with pair.server.client() as client:
-        job = ended(client, generate(client, {"prompt": "patience"}), timeout=60)
+        job = ended(client, generate(client, {"prompt": "patience"}))
         assert job["stored"], job
     assert pair.fake.creates_by_prompt() == {"patience": 1}
 
@@ -172,11 +177,11 @@ def test_a_passing_failure_is_tried_once_more(pair: Pair) -> None:
     """E004 asks for a new prediction within max_attempts, and the clip shows two."""
     pair.fake.outcome("E004")
     with pair.server.client() as client:
-        job = ended(client, generate(client, {"prompt": "busy"}), timeout=60)
+        job = ended(client, generate(client, {"prompt": "busy"}))
         assert job["stored"], job
         assert job["clips"][0]["attempts"] == job["predictions"] == 2
         pair.fake.outcome("E003", times=5)
-        job = ended(client, generate(client, {"prompt": "busier"}), timeout=60)
+        job = ended(client, generate(client, {"prompt": "busier"}))
         assert (job["status"], job["error_code"]) == ("failed", "E003")
         assert job["clips"][0]["attempts"] == 2
     assert pair.fake.creates_by_prompt() == {"busy": 2, "busier": 2}
@@ -267,7 +272,7 @@ def test_what_cannot_be_saved_stays_visible_and_is_saved_later(pair: Pair) -> No
     """`url_only`: the job is completed, plays by redirect, and is saved again by itself."""
     pair.fake.fault("output", status=500, times=1000)
     with pair.server.client() as client:
-        job = ended(client, generate(client, {"prompt": "stubborn"}), timeout=40)
+        job = ended(client, generate(client, {"prompt": "stubborn"}))
         assert (job["status"], job["stored"]) == ("completed", False), job
         asset = job["outputs"][0]
         assert asset["storage_state"] == "url_only"
@@ -287,7 +292,7 @@ def test_a_dead_url_is_renewed_by_looking_the_prediction_up(pair: Pair) -> None:
     """`unsaved` (no URL plays), then stored from the fresh URL: nothing is generated again."""
     pair.fake.fault("output", status=404, times=1000)
     with pair.server.client() as client:
-        job = ended(client, generate(client, {"prompt": "moved"}), timeout=40)
+        job = ended(client, generate(client, {"prompt": "moved"}))
         assert (job["status"], job["stored"]) == ("completed", False), job
         asset_id = job["outputs"][0]["id"]
         assert job["outputs"][0]["storage_state"] == "unsaved"
@@ -301,7 +306,7 @@ def test_what_the_provider_has_deleted_is_expired_and_never_gone(pair: Pair) -> 
     """Listed for ever, 410 for its bytes; `save` may be asked for all the same."""
     pair.fake.fault("output", status=404, times=1000)
     with pair.server.client() as client:
-        job = ended(client, generate(client, {"prompt": "too late"}), timeout=40)
+        job = ended(client, generate(client, {"prompt": "too late"}))
         asset_id = job["outputs"][0]["id"]
         pair.fake.expire_outputs("too late")
         asset_in(client, asset_id, "expired")
@@ -316,7 +321,7 @@ def test_a_restart_goes_on_saving(pair: Pair) -> None:
     """`kill -9` between a failed save and the next attempt."""
     pair.fake.fault("output", status=500, times=1000)
     with pair.server.client() as client:
-        job = ended(client, generate(client, {"prompt": "resilient"}), timeout=40)
+        job = ended(client, generate(client, {"prompt": "resilient"}))
         assert not job["stored"]
     pair.restart()
     pair.fake.clear_faults("output")
@@ -332,11 +337,10 @@ def test_a_combine_waits_for_its_clips_and_goes_on_by_itself(pair: Pair) -> None
         job_id = generate(client, {"prompt": "a"}, {"prompt": "b"}, combine=True)
         until(
             lambda: client.get(f"/api/v3/jobs/{job_id}").json()["status"] == "storing",
-            timeout=30,
             what=lambda: "the job to wait for its clips",
         )
         pair.fake.clear_faults("output")
-        job = ended(client, job_id, timeout=40)
+        job = ended(client, job_id)
         assert (job["status"], job["stored"]) == ("completed", True), job
         assert {one["role"] for one in job["outputs"]} == {"clip", "combined"}
     assert pair.fake.creates_by_prompt() == {"a": 1, "b": 1}
@@ -356,7 +360,7 @@ def test_a_combine_that_was_given_up_goes_on_once_its_clips_are_saved(pair: Pair
         lost = pair.fake.of_prompt("a")
         bytes_of_a = lost.clip
         pair.fake.expire_outputs("a")
-        job = ended(client, job_id, timeout=60)
+        job = ended(client, job_id)
         assert (job["status"], job["error_code"]) == ("failed", "combine_unstored"), job
         assert "expired" in {one["storage_state"] for one in job["outputs"]}
         # The provider finds them again after all.
@@ -366,7 +370,6 @@ def test_a_combine_that_was_given_up_goes_on_once_its_clips_are_saved(pair: Pair
             client.post(f"/api/v3/assets/{one['id']}/save").raise_for_status()
         until(
             lambda: client.get(f"/api/v3/jobs/{job_id}").json()["status"] == "completed",
-            timeout=30,
             what=lambda: "the job to go on by itself",
         )
         assert client.get(f"/api/v3/jobs/{job_id}").json()["stored"]
@@ -379,7 +382,7 @@ def test_fail_and_forget_for_those_who_want_it(tmp_path: Path, fake: FakeReplica
     pair = Pair(tmp_path / "data", fake, REELBASE_KEEP_UNSAVED="0")
     try:
         with pair.server.client() as client:
-            job = ended(client, generate(client, {"prompt": "gone"}), timeout=40)
+            job = ended(client, generate(client, {"prompt": "gone"}))
             assert (job["status"], job["error_code"]) == ("failed", "not_saved"), job
             assert job["outputs"] == []
     finally:
@@ -405,7 +408,7 @@ def test_a_full_disk_keeps_what_was_paid_for(tmp_path: Path, fake: FakeReplicate
                 kept.append(answer.json()["id"])
             assert answer.status_code == 507
             fake.release("paid")
-            job = ended(client, job_id, timeout=40)
+            job = ended(client, job_id)
             assert (job["status"], job["stored"]) == ("completed", False), job
             assert job["outputs"][0]["storage_error"]["type"] == "disk_full"
             assert job["outputs"][0]["storage_state"] == "url_only"
@@ -417,19 +420,27 @@ def test_a_full_disk_keeps_what_was_paid_for(tmp_path: Path, fake: FakeReplicate
     assert fake.creates_by_prompt() == {"paid": 1}
 
 
-def test_a_locked_database_is_waited_out(pair: Pair) -> None:
+def test_a_locked_database_is_waited_out(tmp_path: Path, fake: FakeReplicate) -> None:
     """Another process holds the file for longer than a write waits: nothing is asked twice."""
-    with pair.server.client() as client:
-        pair.fake.hold("locked")
-        job_id = generate(client, {"prompt": "locked"})
-        until(lambda: client.get(f"/api/v3/jobs/{job_id}").json()["clips"][0]["prediction_id"])
-        database = pair.server.folder / "reelbase.db"
-        with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            pair.fake.release("locked")
-            time.sleep(17)
-            other.execute("ROLLBACK")
-        job = ended(client, job_id, timeout=40)
-        assert job["status"] == "completed", job
-        asset_in(client, job["outputs"][0]["id"], "stored")
-    assert pair.fake.creates_by_prompt() == {"locked": 1}
+    pair = Pair(tmp_path / "data", fake, change=hasty, REELBASE_SAVE_RETRY_SECONDS="1")
+    try:
+        with pair.server.client() as client:
+            pair.fake.hold("locked")
+            job_id = generate(client, {"prompt": "locked"})
+            until(lambda: client.get(f"/api/v3/jobs/{job_id}").json()["clips"][0]["prediction_id"])
+            database = pair.server.folder / "reelbase.db"
+            with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                before = len(pair.server.lines)
+                pair.fake.release("locked")
+                until(
+                    lambda: any("is locked" in line for line in pair.server.lines[before:]),
+                    what=lambda: "a write to be given up",
+                )
+                other.execute("ROLLBACK")
+            job = ended(client, job_id)
+            assert job["status"] == "completed", job
+            asset_in(client, job["outputs"][0]["id"], "stored")
+    finally:
+        pair.server.kill()
+    assert fake.creates_by_prompt() == {"locked": 1}

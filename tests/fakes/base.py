@@ -57,9 +57,11 @@ class Fake:
 
     # For tests
 
-    def fault(self, where: str, **what: Any) -> None:
+    def fault(self, where: str, **what: Any) -> Fault:
         """Misbehave at an endpoint; see `Fault`."""
-        self._wire.call(lambda: self._script.faults.append(Fault(where, **what)))
+        fault = Fault(where, **what)
+        self._wire.call(lambda: self._script.faults.append(fault))
+        return fault
 
     def clear_faults(self, where: str) -> None:
         """Forget the faults that an endpoint was still to have."""
@@ -231,6 +233,8 @@ class Fake:
             while not any(d.prediction_id == made.id for d in self.deliveries):
                 await asyncio.sleep(0.01)
         await asyncio.sleep(hooks.delay)
+        while hooks.held:
+            await asyncio.sleep(0.01)
         message_id = f"msg_{secrets.token_hex(8)}"
         for _ in range(hooks.repeat):
             for attempt in range(1 + (hooks.retries if event == "completed" else 0)):
@@ -261,6 +265,8 @@ class Fake:
     async def _before(self, fault: Fault) -> Reply | None:
         """Play a fault at its start (or, with `made`, when all is done); None: go on."""
         await asyncio.sleep(fault.delay)
+        if fault.stop is None:
+            await fault.held()
         if fault.drop:
             raise Drop
         if fault.garbage:
@@ -293,7 +299,12 @@ class Fake:
         if body is None:
             return Reply(404, {"content-type": "text/plain"}, b"Not Found")
         reply = _ranged(request, body)
-        reply.cut, reply.slow = fault.cut, fault.slow
+        reply.cut, reply.slow, reply.stop, reply.held = (
+            fault.cut,
+            fault.slow,
+            fault.stop,
+            fault.held,
+        )
         return reply
 
     def _filled(self, made: Made, shape: Any) -> Any:

@@ -13,8 +13,10 @@ class Fault:
 
     `status` answers an error instead (with `retry_after`), `drop` closes the connection; both
     before anything was done or, with `made`, after. `delay` seconds pass first (with `made`:
-    after). `garbage` answers 200 with what is no JSON. `cut` and `slow` are for downloads:
-    close after so many bytes, send so many bytes per second.
+    after), and with `hold` all the time until it is set to False; `reached` says that a request
+    has come so far. `garbage` answers 200 with what is no JSON. `cut`, `slow` and `stop` are for
+    downloads: close after so many bytes, send so many bytes per second, hold after so many bytes
+    instead of at the start.
     """
 
     where: str
@@ -26,8 +28,17 @@ class Fault:
     garbage: bool = False
     cut: int | None = None
     slow: float | None = None
+    hold: bool = False
+    stop: int | None = None
     matching: str = ""
     times: int = 1
+    reached: bool = False
+
+    async def held(self) -> None:
+        """Wait as long as `hold` says."""
+        self.reached = True
+        while self.hold:
+            await asyncio.sleep(0.01)
 
 
 @dataclass
@@ -47,6 +58,7 @@ class Hooks:
     repeat: int = 1  # each event so many times
     reorder: bool = False  # `start` only after `completed`
     delay: float = 0.0  # seconds before each
+    held: bool = False  # none leaves until this is False
     omit: set[str] = field(default_factory=set)  # events that are never sent
     retries: int = 5  # of `completed`, when it is not answered with 2xx
     retry_wait: float = 0.2
@@ -149,7 +161,7 @@ class Script:
         return next((one for one in self.outputs if one.matching in prompt), None)
 
 
-async def until(condition: Callable[[], Any], timeout: float = 10.0) -> None:
+async def until(condition: Callable[[], Any], timeout: float = 60.0) -> None:
     """Wait for a condition to hold; AssertionError when it does not in time."""
     end = time.monotonic() + timeout
     while not condition():

@@ -31,13 +31,19 @@ class Request:
 
 @dataclass
 class Reply:
-    """What goes back. `slow`: bytes per second; `cut`: close after so many bytes of the body."""
+    """What goes back.
+
+    `slow`: bytes per second; `cut`: close after so many bytes of the body; `stop`: await `held`
+    after so many.
+    """
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     slow: float | None = None
     cut: int | None = None
+    stop: int | None = None
+    held: Callable[[], Awaitable[None]] | None = None
 
 
 class Drop(Exception):
@@ -225,6 +231,8 @@ async def _pieces(reply: Reply) -> AsyncIterator[bytes]:
     end = len(reply.body) if reply.cut is None else min(reply.cut, len(reply.body))
     step = 65536 if reply.slow is None else max(1, int(reply.slow / 20))
     for start in range(0, end, step):
+        if reply.held is not None and reply.stop is not None and start >= reply.stop:
+            await reply.held()
         yield reply.body[start : min(start + step, end)]
         if reply.slow is not None:
             await asyncio.sleep(0.05)

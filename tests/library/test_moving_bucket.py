@@ -3,8 +3,7 @@
 import csv
 import json
 import os
-import subprocess
-import sys
+import signal
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,10 +17,11 @@ import pytest
 from obstore.store import S3Store
 
 from server.library.moving import places
+from tests.changes import halt
 from tests.library.commands import good, reelbase
 from tests.library.old_installation import sha256
 from tests.media.samples import jpeg, video
-from tests.running import ROOT, Server, running, until
+from tests.running import Command, Server, running
 from tests.seaweed import Seaweed, seaweed
 
 FLAT = "20250417103342.mp4"
@@ -188,32 +188,28 @@ def test_a_prefix_is_a_part_of_the_old_key_and_may_be_left_out(
 
 
 def test_an_import_that_is_killed_goes_on_without_copying_twice(
-    bucket: Bucket, server: Server
+    bucket: Bucket, server: Server, tmp_path: Path
 ) -> None:
     """Each object is a transaction of its own, bytes, names and all."""
     for number in range(6):
         bucket.put(f"users/eve/projects/Kill/output/{number}.bin", os.urandom(6_000_000))
-    environment = {"PATH": os.environ["PATH"], "REELBASE_MIN_FREE_BYTES": "0"}
+    # In the middle of the third.
+    stop = halt(tmp_path, 15_000_000)
+    environment = {"REELBASE_MIN_FREE_BYTES": "0", **bucket.environment}
+    importing = Command("import-bucket", bucket.url, change=stop, **environment)
     with server.client() as admin:
 
         def come() -> int:
             everybody = admin.get("/api/v3/usage").json()["system"]["users"]
             return sum(one["assets"] for one in everybody if one["name"] == "eve")
 
-        process = subprocess.Popen(
-            [sys.executable, "-m", "server", "import-bucket", bucket.url],
-            cwd=ROOT,
-            env={**environment, **bucket.environment},
-        )
-        with process:
-            first = "/api/v3/storage/users/eve/projects/Kill/output/0.bin"
-            until(lambda: admin.head(first).status_code == 200, every=0.01)
-            process.kill()
-        before = come()
-        assert 0 < before < 6
+        with stop.reached(importing):
+            importing.send_signal(signal.SIGKILL)
+            importing.wait()
+        assert come() == 2
         again = bucket.imported()
-        assert again["assets"]["imported"] == 6 - before
-        assert again["assets"]["present"] == before
+        assert again["assets"]["imported"] == 4
+        assert again["assets"]["present"] == 2
         assert come() == 6
         for number in range(6):
             key = f"users/eve/projects/Kill/output/{number}.bin"
