@@ -4,12 +4,14 @@ A change is made in the new process, before anything begins there (`Server(chang
 what is tested has no part in it: a point at which it stops until it is let go, another time.
 """
 
+import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from tests.running import Command, until
 
@@ -93,6 +95,77 @@ class Clock:
         new.rename(self.file)
 
 
+@dataclass(frozen=True)
+class Dam:
+    """Lets no more than so many bytes of each upload (by tus) through while it is shut."""
+
+    file: Path
+    size: int
+
+    def __call__(self) -> None:
+        """Have the service wait for us."""
+        from server.library import uploads
+
+        pieces = uploads.Uploads._pieces
+
+        def dammed(own: Any, seat: Any, row: Any, stream: Any) -> Any:
+            return pieces(own, seat, row, self._held(row.offset, stream))
+
+        uploads.Uploads._pieces = dammed
+
+    async def _held(self, done: int, stream: Any) -> AsyncGenerator[bytes, None]:
+        async for piece in stream:
+            done += len(piece)
+            while done > self.size and self.file.exists():
+                await asyncio.sleep(0.01)
+            yield piece
+
+    def shut(self) -> None:
+        """From now on."""
+        self.file.touch()
+
+    def open(self) -> None:
+        """Let everything through."""
+        self.file.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Unrendered:
+    """Keeps the sample provider from drawing as long as a file is there."""
+
+    file: Path
+
+    def __call__(self) -> None:
+        """Have it wait for us."""
+        from server.media import Media
+
+        render = Media.render
+
+        async def held(*given: Any, **named: Any) -> None:
+            while self.file.exists():
+                await asyncio.sleep(0.01)
+            await render(*given, **named)
+
+        Media.render = held
+
+
+@dataclass(frozen=True)
+class Uncombined:
+    """Keeps clips from being combined, for ever; a file says that it has come so far."""
+
+    file: Path
+
+    def __call__(self) -> None:
+        """Have it wait until it is killed."""
+        from server.media import Media
+
+        async def held(*given: Any, **named: Any) -> None:
+            self.file.touch()
+            await asyncio.Event().wait()
+
+        Media.concat = held
+
+
 def without_polling() -> None:
     """Beside webhooks a prediction is looked up once, and not again: what is told must do."""
     from server.jobs import clips
@@ -106,6 +179,13 @@ def hasty() -> None:
 
     prepare = db._prepare
     db._prepare = lambda *given: prepare(*given, "busy_timeout=100")
+
+
+def talkative() -> None:
+    """Who follows events hears a ping after half a second of silence, not after fifteen."""
+    from server.http import events
+
+    events.PING = 0.5
 
 
 # The event that `looks_are_logged` logs.

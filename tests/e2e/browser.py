@@ -2,14 +2,15 @@
 
 import contextlib
 import shutil
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import httpx
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
 from tests.running import until
 
+T = TypeVar("T")
 _ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -89,6 +90,35 @@ def visit(page: Page, name: str) -> None:
     """Another view, by the navigation, until its heading has the focus."""
     page.get_by_role("navigation", name="Main").get_by_role("link", name=name).click()
     expect(page.get_by_role("heading", level=1, name=name)).to_be_focused()
+
+
+def drawn(page: Page) -> None:
+    """Until the page has drawn what it was told by now: scrolling, resizing and the like."""
+    page.evaluate(
+        """async () => {
+          for (let n = 0; n < 4; n += 1) await new Promise(requestAnimationFrame);
+        }"""
+    )
+
+
+def heard(page: Page, condition: Callable[[], T], what: str) -> T:
+    """Until something holds that the page tells us of: its requests, its downloads.
+
+    What it tells is heard only while Playwright is asked for something.
+    """
+    return until(lambda: page.evaluate("0") or condition(), what=lambda: what)
+
+
+def asked_by_now(page: Page, paths: list[str]) -> list[str]:
+    """What the page has asked the API for, out of `paths`, which a listener fills.
+
+    Requests are told in their order: a last one of our own shows that all before it are there.
+    """
+    page.evaluate("() => fetch('/healthz').then((answer) => answer.text())")
+    heard(page, lambda: "/healthz" in paths, "the last request")
+    found = [path for path in paths[: paths.index("/healthz")] if path.startswith("/api/")]
+    del paths[: paths.index("/healthz") + 1]
+    return found
 
 
 def turn_to(page: Page, path: str) -> Locator:

@@ -1,77 +1,103 @@
-"""`kill -9` at random moments through a job of four clips: nothing lost, nothing paid twice."""
+"""`kill -9` all the way through a job of four clips: nothing lost, nothing paid twice."""
 
 import hashlib
-import os
 import random
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.changes import Uncombined
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import generate
 from tests.fakes.replicate import FakeReplicate
 from tests.media import samples
-from tests.running import ended
+from tests.running import ended, until
 
-ROUNDS = 12
+# A job of four clips has some forty: each request, webhook and download, before and after it.
+MOMENTS = (1, 2, 3, 6, 9, 13, 18, 24, 30)
 SOAK_ROUNDS = 300
-
-
-def rounds(folder: Path, fake: FakeReplicate, count: int, seconds: float, seed: int) -> None:
-    """Each round: four clips and a combine, one kill within the time that a job takes."""
-    chance = random.Random(seed)
-    fake.clip_options = {"padding": 300_000}
-    pair = Pair(folder, fake)
-    try:
-        begun = time.monotonic()
-        with pair.server.client() as client:
-            ended(client, generate(client, *clips(-1), combine=True))
-        usual = time.monotonic() - begun
-        done = 0
-        while done < count and time.monotonic() - begun < seconds:
-            number = done
-            done += 1
-            with pair.server.client() as client:
-                job_id = generate(client, *clips(number), combine=True)
-                time.sleep(chance.uniform(0, usual))
-            pair.restart()
-            with pair.server.client() as client:
-                job = ended(client, job_id)
-                assert (job["status"], job["stored"]) == ("completed", True), (number, job)
-                assert [one["role"] for one in job["outputs"]].count("clip") == 4, number
-                frames = 0
-                for clip in job["clips"]:
-                    made = fake.of_prompt(clip["prompt"])
-                    path = f"/api/v3/videos/{job_id}/clips/{clip['filename']}"
-                    kept = client.get(path).content
-                    assert hashlib.sha256(kept).digest() == hashlib.sha256(made.clip).digest()
-                    frames += samples.count_frames(kept)
-                whole = client.get(f"/api/v3/videos/{job_id}/combined").content
-                assert samples.count_frames(whole) == frames
-                client.delete(f"/api/v3/assets/{job['outputs'][0]['id']}")
-        expected = {one["prompt"]: 1 for n in range(-1, done) for one in clips(n)}
-        assert dict(fake.creates_by_prompt()) == expected
-    finally:
-        pair.server.kill()
 
 
 def clips(number: int) -> list[dict[str, object]]:
     return [{"prompt": f"round {number} shot {n}"} for n in range(4)]
 
 
+def whole(pair: Pair, job_id: str, number: int) -> None:
+    """Once a job has ended, all of it is there, as the provider made it."""
+    with pair.server.client() as client:
+        job = ended(client, job_id)
+        assert (job["status"], job["stored"]) == ("completed", True), (number, job)
+        assert [one["role"] for one in job["outputs"]].count("clip") == 4, number
+        frames = 0
+        for clip in job["clips"]:
+            made = pair.fake.of_prompt(clip["prompt"])
+            path = f"/api/v3/videos/{job_id}/clips/{clip['filename']}"
+            kept = client.get(path).content
+            assert hashlib.sha256(kept).digest() == hashlib.sha256(made.clip).digest()
+            frames += samples.count_frames(kept)
+        combined = client.get(f"/api/v3/videos/{job_id}/combined").content
+        assert samples.count_frames(combined) == frames
+        client.delete(f"/api/v3/assets/{job['outputs'][0]['id']}")
+
+
+def paid_once(fake: FakeReplicate, rounds: int) -> None:
+    """Each clip of so many rounds has been asked for once."""
+    expected = {one["prompt"]: 1 for number in range(rounds) for one in clips(number)}
+    assert dict(fake.creates_by_prompt()) == expected
+
+
 @pytest.mark.timeout(400)
-def test_random_kills_lose_nothing_and_pay_nothing_twice(
-    tmp_path: Path, fake: FakeReplicate
-) -> None:
-    """12 rounds or half a minute of them: all stored, hashes equal, four creates each."""
-    seed = int(os.environ.get("REELBASE_TEST_SEED", time.time_ns() % 2**32))
-    print(f"seed {seed}")
-    rounds(tmp_path / "data", fake, ROUNDS, 30, seed)
+def test_kills_lose_nothing_and_pay_nothing_twice(tmp_path: Path, fake: FakeReplicate) -> None:
+    """Between us and the provider at one moment after the other, and while clips are combined."""
+    fake.clip_options = {"padding": 300_000}
+    pair = Pair(tmp_path / "data", fake)
+    try:
+        for number, moment in enumerate(MOMENTS):
+            fake.moments.stop_at(moment)
+            with pair.server.client() as client:
+                job_id = generate(client, *clips(number), combine=True)
+            until(lambda: fake.moments.reached, what=lambda: f"moment {fake.moments.count}")
+            pair.server.kill()
+            fake.moments.stop_at(None)
+            pair.start()
+            whole(pair, job_id, number)
+
+        pair.server.kill()
+        combining = Uncombined(tmp_path / "combining")
+        pair.server.change = combining
+        pair.start()
+        with pair.server.client() as client:
+            job_id = generate(client, *clips(len(MOMENTS)), combine=True)
+        until(combining.file.exists, what=lambda: "all clips to be there")
+        pair.server.change = None
+        pair.restart()
+        whole(pair, job_id, len(MOMENTS))
+        paid_once(fake, len(MOMENTS) + 1)
+    finally:
+        pair.server.kill()
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_many_more_random_kills(tmp_path: Path, fake: FakeReplicate) -> None:
-    """The same, for long."""
-    rounds(tmp_path / "data", fake, SOAK_ROUNDS, 3000, time.time_ns() % 2**32)
+    """The same for long, whenever it happens to be."""
+    seed = time.time_ns() % 2**32
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    fake.clip_options = {"padding": 300_000}
+    pair = Pair(tmp_path / "data", fake)
+    try:
+        begun = time.monotonic()
+        with pair.server.client() as client:
+            ended(client, generate(client, *clips(0), combine=True))
+        usual = time.monotonic() - begun
+        for number in range(1, SOAK_ROUNDS):
+            with pair.server.client() as client:
+                job_id = generate(client, *clips(number), combine=True)
+                time.sleep(chance.uniform(0, usual))
+            pair.restart()
+            whole(pair, job_id, number)
+        paid_once(fake, SOAK_ROUNDS)
+    finally:
+        pair.server.kill()

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from playwright.sync_api import Browser, expect
 
 from server.catalog import keys, users
 from server.migrate import open_existing
-from tests.e2e.browser import PHONE, all_shown, opened, overflow, sign_in, visit
+from tests.changes import Unrendered
+from tests.e2e.browser import PHONE, all_shown, drawn, opened, overflow, sign_in, visit
 from tests.http.conftest import upload
 from tests.media import samples
-from tests.running import KEY, Server, until
+from tests.running import KEY, Server, running, until
 
 # What Chromium writes into the console about every answer of this kind.
 REFUSED = "status of 401"
@@ -45,7 +47,8 @@ PLAYS_ON = """async (video) => {
   const count = () => { frames += 1; video.requestVideoFrameCallback(count); };
   video.requestVideoFrameCallback(count);
   await video.play();
-  await new Promise((resolve) => setTimeout(resolve, 700));
+  const moved = () => frames >= 3 && video.currentTime - from > 0.2;
+  while (!moved() && !video.ended) await new Promise(requestAnimationFrame);
   video.pause();
   return {
     from: from / video.duration, advanced: video.currentTime - from, frames,
@@ -55,6 +58,18 @@ PLAYS_ON = """async (video) => {
 
 # In which rows the buttons of the player stand.
 ROWS = "[...new Set([...document.querySelectorAll('.control')].map((one) => one.offsetTop))]"
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """While this file is there nothing is rendered."""
+    return tmp_path_factory.mktemp("held") / "rendering"
+
+
+@pytest.fixture(scope="module")
+def server(held: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("page") / "data", change=Unrendered(held)) as started:
+        yield started
 
 
 def picture(color: str = "#26453e") -> bytes:
@@ -78,7 +93,9 @@ def one_time_link(server: Server, lifetime: timedelta) -> str:
         engine.dispose()
 
 
-def test_generates_plays_and_seeks(server: Server, browser: Browser, client: httpx.Client) -> None:
+def test_generates_plays_and_seeks(
+    server: Server, browser: Browser, client: httpx.Client, held: Path
+) -> None:
     """Signs in, generates with `sample`, sees progress, plays, seeks to 80 %, frames advance."""
     prompt = "A fox runs through tall grass"
     with opened(browser, server.url) as page:
@@ -86,12 +103,14 @@ def test_generates_plays_and_seeks(server: Server, browser: Browser, client: htt
         visit(page, "Generate")
         page.get_by_role("textbox", name="Prompt").fill(prompt)
         page.get_by_label("Length").select_option("5")
+        held.touch()
         page.get_by_role("button", name="Generate", exact=True).dblclick()
 
         progress = page.get_by_role("progressbar", name=prompt)
         expect(progress).to_be_visible()
         expect(progress).to_have_attribute("aria-valuetext", re.compile(r"Queued|Generating"))
         visit(page, "Library")
+        held.unlink()
         frame = page.locator("#library").get_by_role("button", name=re.compile(prompt))
         expect(frame).to_have_count(1)
         expect(page.locator("#progress-section")).to_be_hidden()
@@ -171,8 +190,9 @@ def test_parts_that_do_not_come_are_told_of_once(server: Server, browser: Browse
         sign_in(page, KEY)
         told = page.get_by_role("alert").filter(has_text="could not be loaded")
         expect(told.first).to_be_visible()
-        page.get_by_role("button", name="Add", exact=True).click()
-        page.wait_for_timeout(300)
+        with page.expect_event("requestfailed", lambda one: one.url.endswith("/add/add.js")):
+            page.get_by_role("button", name="Add", exact=True).click()
+        drawn(page)
         expect(told).to_have_count(1)
         page.unroute_all()
         told.get_by_role("button", name="Reload").click()

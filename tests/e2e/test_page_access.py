@@ -243,7 +243,7 @@ class Keyboard:
 
     def look(self) -> None:
         """The focus is somewhere, and can be seen; a view may take a moment to come."""
-        until(lambda: self.page.evaluate(FOCUS) is None, timeout=5, what=self._lost)
+        until(lambda: self.page.evaluate(FOCUS) is None, what=self._lost)
 
     def _lost(self) -> str:
         return f"the focus to be seen: {self.page.evaluate(FOCUS)}"

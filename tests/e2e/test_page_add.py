@@ -12,6 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Request, Route, expect
 
+from tests.changes import Dam
 from tests.e2e.browser import PHONE, opened, overflow, sign_in, visit
 from tests.http.conftest import new_user
 from tests.running import KEY, Server, running, until
@@ -20,6 +21,8 @@ MIB = 1 << 20
 # What Chromium writes into the console while there is no connection, and about what is refused.
 OFFLINE = "net::ERR_"
 REFUSED = ("status of 413", "status of 507")
+
+DAM = "dam"
 
 FORGET_FILES = """() => new Promise((resolve) => {
   const asked = indexedDB.open("reelbase", 1);
@@ -34,8 +37,18 @@ FORGET_FILES = """() => new Promise((resolve) => {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = {"REELBASE_MAX_UPLOAD_BYTES": str(40 * MIB)}
-    with running(tmp_path_factory.mktemp("page-add"), **settings) as started:
+    folder = tmp_path_factory.mktemp("page-add")
+    with running(folder / "data", change=Dam(folder / DAM, 9 * MIB), **settings) as started:
         yield started
+
+
+@pytest.fixture
+def dam(server: Server) -> Iterator[Dam]:
+    """Shut: of each upload 9 MiB come through, until it is opened."""
+    made = Dam(server.folder.parent / DAM, 9 * MIB)
+    made.shut()
+    yield made
+    made.open()
 
 
 class Line:
@@ -102,14 +115,17 @@ def is_kept(client: httpx.Client, file: Path) -> None:
 
 
 def test_an_upload_is_paused_and_another_canceled(
-    server: Server, browser: Browser, tmp_path: Path
+    server: Server, browser: Browser, dam: Dam, tmp_path: Path
 ) -> None:
     """Two at a time, with progress and speed; what is canceled leaves nothing at the server."""
-    first, second = a_file(tmp_path, "first.bin", 12 * MIB), a_file(tmp_path, "second.bin", 9 * MIB)
+    first, second = (
+        a_file(tmp_path, "first.bin", 16 * MIB),
+        a_file(tmp_path, "second.bin", 16 * MIB),
+    )
     with opened(browser, server.url) as page, server.client() as client:
         sign_in(page, KEY)
         line = Line(page)
-        line.at(6 * MIB)
+        line.at(MIB)
         add(page, first, second)
         card, other = (
             page.locator("[data-upload='first.bin']"),
@@ -129,6 +145,7 @@ def test_an_upload_is_paused_and_another_canceled(
         expect(card.get_by_role("button", name="Resume")).to_be_focused()
         until(lambda: [one["filename"] for one in unfinished(client)] == ["first.bin"])
         line.at()
+        dam.open()
         # It goes on while one looks elsewhere.
         visit(page, "Jobs")
         card.get_by_role("button", name="Resume").click()
@@ -140,15 +157,13 @@ def test_an_upload_is_paused_and_another_canceled(
 
 
 def test_a_reload_in_the_middle_goes_on_by_itself(
-    server: Server, browser: Browser, tmp_path: Path
+    server: Server, browser: Browser, dam: Dam, tmp_path: Path
 ) -> None:
     """The browser keeps the file: what has come is not sent again, into the chosen project."""
     file = a_file(tmp_path, "long.bin", 24 * MIB)
     with opened(browser, server.url) as page, server.client() as client:
         project = client.post("/api/v3/projects", json={"name": "Rushes"}).json()
         sign_in(page, KEY)
-        line = Line(page)
-        line.at(12 * MIB)
         page.get_by_role("button", name="Add", exact=True).click()
         page.get_by_role("dialog").get_by_label("Project").select_option(label="Rushes")
         page.keyboard.press("Escape")
@@ -156,7 +171,7 @@ def test_a_reload_in_the_middle_goes_on_by_itself(
         had = arrived(client, 8 * MIB)
         sent = offsets(page)
         page.reload()
-        line.at()
+        dam.open()
         expect(page.get_by_text("long.bin is in the library.")).to_be_visible()
         assert min(sent) >= had
         is_kept(client, file)
@@ -168,14 +183,12 @@ def test_a_reload_in_the_middle_goes_on_by_itself(
 
 
 def test_what_was_paused_is_paused_after_a_reload(
-    server: Server, browser: Browser, tmp_path: Path
+    server: Server, browser: Browser, dam: Dam, tmp_path: Path
 ) -> None:
     """It goes on when it is told to, from where it was; then it is forgotten that it was paused."""
     file = a_file(tmp_path, "held.bin", 20 * MIB)
     with opened(browser, server.url) as page, server.client() as client:
         sign_in(page, KEY)
-        line = Line(page)
-        line.at(12 * MIB)
         add(page, file)
         card = page.locator("[data-upload='held.bin']")
         had = arrived(client, 8 * MIB)
@@ -183,7 +196,7 @@ def test_what_was_paused_is_paused_after_a_reload(
         expect(card).to_contain_text("Paused")
         sent = offsets(page)
         page.reload()
-        line.at()
+        dam.open()
         expect(card).to_contain_text("Paused")
         expect(card).to_contain_text("sent")
         # The tab that has it keeps others from it.
@@ -204,13 +217,12 @@ def test_what_was_paused_is_paused_after_a_reload(
 
 
 def test_an_upload_that_ends_leaves_the_focus_where_it_presses_nothing(
-    server: Server, browser: Browser, tmp_path: Path
+    server: Server, browser: Browser, dam: Dam, tmp_path: Path
 ) -> None:
     """Pressed twice in a hurry, Cancel cancels one; after the last the view's heading has it."""
     with opened(browser, server.url) as page, server.client() as client:
         sign_in(page, KEY)
-        Line(page).at(MIB)
-        add(page, *(a_file(tmp_path, f"{name}.bin", 9 * MIB) for name in ("one", "two")))
+        add(page, *(a_file(tmp_path, f"{name}.bin", 12 * MIB) for name in ("one", "two")))
         cards = page.locator("[data-upload]")
         expect(cards).to_have_count(2)
         until(lambda: len(unfinished(client)) == 2)
@@ -261,20 +273,19 @@ def test_the_dialog_remembers_where_things_go(server: Server, browser: Browser) 
 
 
 def test_a_file_that_the_browser_has_not_kept_is_chosen_again(
-    server: Server, browser: Browser, tmp_path: Path
+    server: Server, browser: Browser, dam: Dam, tmp_path: Path
 ) -> None:
     """The card says what to do, refuses another file, and goes on with the right one."""
     file, wrong = a_file(tmp_path, "large.bin", 20 * MIB), a_file(tmp_path, "wrong.bin", 1000)
     with opened(browser, server.url) as page, server.client() as client:
         sign_in(page, KEY)
-        Line(page).at(12 * MIB)
         add(page, file)
         had = arrived(client, 8 * MIB)
         page.evaluate(FORGET_FILES)
         page.reload()
         card = page.locator("[data-upload='large.bin']")
         expect(card).to_contain_text("Choose the file again")
-        Line(page).at()
+        dam.open()
         sent = offsets(page)
         for one, words in ((wrong, "This is another file."), (file, None)):
             with page.expect_file_chooser() as chooser:
@@ -287,19 +298,21 @@ def test_a_file_that_the_browser_has_not_kept_is_chosen_again(
         is_kept(client, file)
 
 
-def test_a_lost_connection_is_waited_for(server: Server, browser: Browser, tmp_path: Path) -> None:
+def test_a_lost_connection_is_waited_for(
+    server: Server, browser: Browser, dam: Dam, tmp_path: Path
+) -> None:
     """The card says so; when it is back the upload goes on without a click."""
     file = a_file(tmp_path, "train.bin", 14 * MIB)
     with opened(browser, server.url, expected=(OFFLINE,)) as page, server.client() as client:
         sign_in(page, KEY)
         line = Line(page)
-        line.at(8 * MIB)
         add(page, file)
         card = page.locator("[data-upload='train.bin']")
         had = arrived(client, 4 * MIB)
         line.at(offline=True)
         expect(card).to_contain_text("Waiting for the connection")
         sent = offsets(page)
+        dam.open()
         line.at()
         expect(card).to_have_count(0)
         assert [one for one in sent if one < had] == []

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.browser import PHONE, opened, overflow, sign_in, visit
+from tests.e2e.browser import PHONE, drawn, opened, overflow, sign_in, visit
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import generate
 from tests.http.conftest import upload
@@ -202,7 +202,7 @@ def test_what_is_dragged_scrolls_the_page_on_a_phone(pair: Pair, browser: Browse
 
         def rests() -> bool:
             place = page.evaluate("scrollY")
-            page.wait_for_timeout(200)
+            drawn(page)
             return bool(page.evaluate("scrollY") == place)
 
         until(rests, what=lambda: "the page to stand still")

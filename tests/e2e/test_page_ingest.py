@@ -25,7 +25,7 @@ def site() -> Iterator[Site]:
 def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     settings = {
         "REELBASE_ALLOW_PRIVATE_URLS": site.allowed,
-        "REELBASE_DOWNLOAD_STALL": "3",
+        "REELBASE_DOWNLOAD_STALL": "60",
         "REELBASE_DOWNLOAD_RETRY_SECONDS": "0.2",
     }
     with running(tmp_path_factory.mktemp("page-ingest"), **settings) as started:
@@ -93,10 +93,11 @@ def test_a_download_is_canceled_from_its_card(server: Server, site: Site, browse
     """Cancel on the card ends it; Dismiss takes the card away."""
     with opened(browser, server.url, expected=EXPECTED) as page:
         sign_in(page, KEY)
-        add(page, site.url("endless.mp4"))
-        card = page.locator(".card")
-        card.get_by_role("button", name="Cancel").click()
-        card.get_by_role("button", name="Dismiss").click()
-        expect(card).to_have_count(0)
-        folder = Path(server.folder) / "work"
-        assert list(folder.iterdir()) == []
+        with site.hold():
+            add(page, site.url("slow.mp4?canceled"))
+            card = page.locator(".card")
+            card.get_by_role("button", name="Cancel").click()
+            card.get_by_role("button", name="Dismiss").click()
+            expect(card).to_have_count(0)
+            folder = Path(server.folder) / "work"
+            assert list(folder.iterdir()) == []

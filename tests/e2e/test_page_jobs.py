@@ -130,9 +130,9 @@ def test_what_was_thrown_away_does_not_seem_to_be_made(pair: Pair, browser: Brow
 
 
 def test_storing_is_told_in_bytes(pair: Pair, browser: Browser) -> None:
-    """Also of a small file that comes slowly."""
+    """Also of a small file, half of which has not come."""
     pair.fake.clip_options = {"padding": 600_000}
-    pair.fake.fault("output", slow=60_000)
+    pair.fake.fault("output", stop=300_000, hold=True)
     with opened(browser, pair.server.url) as page, pair.server.client() as client:
         sign_in(page, KEY)
         generate(client, {"prompt": "drop by drop"})

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.browser import PHONE, opened, overflow, sign_in
+from tests.e2e.browser import PHONE, drawn, opened, overflow, sign_in
 from tests.http.conftest import upload
 from tests.many import multiply
 from tests.media import samples
@@ -20,6 +20,11 @@ from tests.running import Server, until
 NODES = "document.querySelectorAll('*').length"
 # With many thousands of assets as with a few dozen.
 MOST_NODES = 600
+
+# The first asset of which all can be seen, once the middle of the list is shown.
+IN_THE_MIDDLE = """() => [...document.querySelectorAll("#library .tile")]
+  .filter((one) => one.ariaPosInSet > 900 && one.getBoundingClientRect().top > 0
+    && one.getBoundingClientRect().bottom < innerHeight)[0]?.dataset.asset"""
 
 # What of a tile lies over something else, or is cut off.
 CROWDED = """(tile) => {
@@ -253,18 +258,19 @@ def test_thousands_are_a_few_hundred_nodes(
         def at_the_end() -> bool:
             nonlocal most
             page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
-            page.wait_for_timeout(30)
+            drawn(page)
             most = max(most, page.evaluate(NODES))
             return tile(page, "2000-first.jpg").is_visible()
 
         until(at_the_end, what=lambda: "the end of the list")
         assert most < MOST_NODES
         page.evaluate("scrollTo(0, document.documentElement.scrollHeight / 2)")
-        page.wait_for_timeout(100)
-        middle = page.locator("#library li").nth(12)
+        drawn(page)
+        # Tiles come and go: it is known by its asset, not by where it stands in the page.
+        asset = until(lambda: page.evaluate(IN_THE_MIDDLE), what=lambda: "the middle of the list")
+        middle = page.locator(f"#library [data-asset='{asset}']")
         name = middle.locator(".name").inner_text()
         place = page.evaluate("scrollY")
-        assert int(middle.get_attribute("aria-posinset") or 0) > 900
         expect(middle).to_have_attribute("aria-setsize", "2001")
         middle.get_by_role("button").click()
         expect(page.get_by_role("heading", level=1, name=name)).to_be_focused()
@@ -303,7 +309,14 @@ def test_previews_move_only_where_they_may(
         page.keyboard.press("Tab")
         expect(preview).to_be_attached()
         page.keyboard.press("Shift+Tab")
+        expect(frame.locator("video")).to_have_count(0)
+        page.clock.install()
         page.emulate_media(reduced_motion="reduce")
         frame.hover()
-        page.wait_for_timeout(600)
+        page.clock.run_for(5000)
         expect(frame.locator("video")).to_have_count(0)
+        page.get_by_role("heading", level=1).hover()
+        page.emulate_media(reduced_motion="no-preference")
+        frame.hover()
+        page.clock.run_for(5000)
+        expect(frame.locator("video")).to_have_count(1)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.e2e.browser import PHONE, opened, overflow, sign_in, visit
+from tests.e2e.browser import PHONE, asked_by_now, heard, opened, overflow, sign_in, visit
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import generate
 from tests.fakes.replicate import FakeReplicate
@@ -34,11 +34,24 @@ def asked(page: Page) -> list[str]:
     return paths
 
 
+# Notes the last word of the stream of events on the page's root.
+LISTEN = """() => {
+  window.EventSource = class extends EventSource {
+    constructor(...given) {
+      super(...given);
+      for (const name of ["hello", "reset"]) {
+        this.addEventListener(name, () => { document.documentElement.dataset.heard = name; });
+      }
+    }
+  };
+}"""
+
+
 def followed(page: Page, key: str) -> None:
     """Sign in, until the stream of events is open and its first word has come."""
-    with page.expect_response("**/api/v3/events"):
-        sign_in(page, key)
-    page.wait_for_timeout(800)
+    page.evaluate(LISTEN)
+    sign_in(page, key)
+    expect(page.locator("[data-heard]")).to_be_attached()
 
 
 def test_progress_arrives_without_asking(pair: Pair, browser: Browser) -> None:
@@ -59,15 +72,16 @@ def test_progress_arrives_without_asking(pair: Pair, browser: Browser) -> None:
         assert made.model == "google/veo-3.1-fast"
         assert made.input["resolution"] == "720p"
         visit(page, "Library")
+        tiles = page.locator("#library li, #view .empty-title")
+        expect(tiles.first).to_be_visible()
+        page.wait_for_load_state("networkidle")
 
         paths = asked(page)
-        page.wait_for_timeout(1000)
-        assert [path for path in paths if path.startswith("/api/")] == []
-
         # What another client begins is seen, too.
         pair.fake.hold("elsewhere")
         generate(client, {"prompt": "begun elsewhere"})
         expect(page.get_by_role("progressbar", name="begun elsewhere")).to_be_visible()
+        assert {path for path in paths if not path.startswith("/api/v3/jobs/")} == set()
         pair.fake.release("slowly")
         tile = page.locator("#library").get_by_role("button", name=re.compile("a tide comes in"))
         expect(tile.locator("img")).to_be_visible()
@@ -77,10 +91,11 @@ def test_progress_arrives_without_asking(pair: Pair, browser: Browser) -> None:
         assert paths.count("/api/v3/jobs") == 0
         assert paths.count("/api/v3/events") == 0
         # Signed out, it hears no more.
+        page.clock.install()
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_label("API key")).to_be_focused()
-        page.wait_for_timeout(500)
-        assert paths.count("/api/v3/events") == 0
+        page.clock.fast_forward(120_000)
+        assert "/api/v3/events" not in asked_by_now(page, paths)
 
 
 def test_what_runs_is_shown_however_late_its_modules_come(pair: Pair, browser: Browser) -> None:
@@ -95,7 +110,7 @@ def test_what_runs_is_shown_however_late_its_modules_come(pair: Pair, browser: B
         expect(
             page.get_by_role("navigation", name="Main").get_by_text("1 running")
         ).to_be_attached()
-        page.wait_for_timeout(400)
+        heard(page, lambda: kept, "the module to be asked for")
         for route in kept:
             route.continue_()
         expect(page.get_by_role("progressbar", name="early bird")).to_be_visible()
@@ -130,8 +145,7 @@ def test_recovers_when_the_server_comes_back(pair: Pair, browser: Browser) -> No
 def test_a_device_without_a_network_says_so(pair: Pair, browser: Browser) -> None:
     """The stream that was open need not notice by itself; what came meanwhile is there after."""
     with opened(browser, pair.server.url, expected=GONE) as page, pair.server.client() as client:
-        sign_in(page, KEY)
-        page.wait_for_timeout(400)
+        followed(page, KEY)
         page.context.set_offline(True)
         expect(page.locator("#offline")).to_be_visible()
         upload(client, samples.jpeg(320, 180), "meanwhile.jpg")
@@ -174,10 +188,8 @@ def test_a_session_that_ends_is_asked_for(pair: Pair, browser: Browser) -> None:
         paths = asked(page)
         page.clock.fast_forward(120_000)
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-        page.wait_for_timeout(400)
-        assert paths == []
+        assert asked_by_now(page, paths) == []
         sign_in(page, KEY)
-        page.wait_for_timeout(400)
         upload(client, samples.jpeg(320, 180), "later.jpg")
         expect(page.locator("#library").get_by_role("button", name="later.jpg")).to_be_visible()
 
@@ -257,8 +269,11 @@ def test_a_failed_save_is_seen_and_saved_again(pair: Pair, browser: Browser) -> 
         assert overflow(page) == []
 
         # Once more in vain: it says so again.
+        fake.clear_faults("output")
+        vain = fake.fault("output", status=500, hold=True, times=1000)
         toast.get_by_role("button", name="Retry").click()
         expect(tile.get_by_role("button", name="Saving")).to_be_visible()
+        vain.hold = False
         expect(toast).to_be_visible()
         expect(tile.get_by_role("button", name="Save now")).to_be_visible()
 

@@ -3,9 +3,9 @@
 import re
 
 import httpx
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, Locator, Route, expect
 
-from tests.e2e.browser import PHONE, all_shown, opened, overflow, sign_in
+from tests.e2e.browser import PHONE, all_shown, heard, opened, overflow, sign_in
 from tests.e2e.test_page_library import pictures, tile
 from tests.many import multiply
 from tests.running import Server, ended, until
@@ -26,6 +26,11 @@ CLEAR = """() => {
   const { top, bottom } = one.getBoundingClientRect();
   return one.matches(".tile-open") && top >= box(".rail").bottom && bottom <= box(".bar").top;
 }"""
+
+
+# The assets that are shown just now, and which place each says it has.
+PLACES = """() => [...document.querySelectorAll("#library .tile")]
+  .map((one) => [one.dataset.asset, one.getAttribute("aria-posinset")])"""
 
 
 def test_selecting_begins_where_there_is_something_to_select(
@@ -121,12 +126,7 @@ def test_several_are_moved_downloaded_deleted_and_brought_back(
         page.on("download", lambda download: names.add(download.suggested_filename))
         bar.get_by_role("button", name="Download").click()
         expect(page.get_by_text("Downloading 3 items.")).to_be_visible()
-        page.wait_for_function("() => !document.querySelector('a[download][hidden]')")
-        for _ in range(300):
-            if len(names) == 3:
-                break
-            page.wait_for_timeout(50)
-        assert names == {"c.jpg", "d.jpg", "e.jpg"}
+        heard(page, lambda: names == {"c.jpg", "d.jpg", "e.jpg"}, "three downloads")
 
         all_shown(page, client)
         bar.get_by_role("button", name="Delete").click()
@@ -170,7 +170,7 @@ def test_what_is_deleted_is_out_of_sight_at_once(
         expect(tile(page, "d.jpg")).to_be_visible()
         expect(shown).to_have_count(3)
         expect(page.locator(".view-count")).to_have_text("3")
-        until(lambda: page.wait_for_timeout(20) or held, what=lambda: "the request")
+        heard(page, lambda: held, "the request")
         for one in held:
             one.continue_()
         expect(page.get_by_text("b.jpg is in the trash.")).to_be_visible()
@@ -188,20 +188,26 @@ def test_what_is_not_deleted_after_all_is_where_it_was(
     made = pictures(client, "first")[0]["id"]
     until(lambda: client.get(f"/api/v3/assets/{made}").json()["processing_state"] == "done")
     multiply(server.folder / "reelbase.db", made, 100)
+    listed = client.get("/api/v3/assets?limit=200").json()["items"]
+    order = [one["id"] for one in listed]
+    assert len(order) == 101
     held: list[Route] = []
     with opened(browser, server.url, expected=("status of 503",)) as page:
         sign_in(page, key)
-        shown = page.locator("#library li")
-        page.route("**/api/v3/assets/delete", lambda route: held.append(route))
-        shown.first.get_by_role("button").focus()
-        page.keyboard.press("x")
+
+        def by_id(asset: str) -> Locator:
+            # Tiles come and go on scrolling: one is found by its asset, not by where it stands.
+            return page.locator(f"#library [data-asset='{asset}']")
 
         def at_the_end() -> bool:
+            # There is more to come when a part of the list has not been loaded.
             page.keyboard.press("End")
-            return tile(page, "100-first.jpg").is_visible()
+            return bool(by_id(order[-1]).locator(".tile-open:focus").count())
 
+        page.route("**/api/v3/assets/delete", lambda route: held.append(route))
+        by_id(order[0]).get_by_role("button").focus()
+        page.keyboard.press("x")
         until(at_the_end, what=lambda: "the end of the list")
-        before = shown.locator(".name").all_inner_texts()
         page.keyboard.press("Shift+ArrowLeft")
         bar = page.get_by_role("region", name="Selected")
         expect(bar).to_contain_text("3 items selected")
@@ -210,15 +216,22 @@ def test_what_is_not_deleted_after_all_is_where_it_was(
         expect(page.locator(".view-count")).to_have_text("98")
         expect(bar).to_be_hidden()
         expect(page.locator("#library .tile-open:focus")).to_have_count(1)
-        until(lambda: page.wait_for_timeout(20) or held, what=lambda: "the request")
+        heard(page, lambda: held, "the request")
         for one in held:
             one.fulfill(status=503, json={"detail": "Not now."})
         expect(page.get_by_role("alert")).to_have_text("Not now.")
         expect(page.locator(".view-count")).to_have_text("101")
         expect(bar).to_contain_text("3 items selected")
-        page.keyboard.press("End")
-        expect(shown.locator(".name").last).to_have_text(before[-1])
-        assert shown.locator(".name").all_inner_texts() == before
+        for asset in (order[-1], order[-2], order[0]):
+            if asset == order[0]:
+                page.keyboard.press("Home")
+            elif asset == order[-1]:
+                until(at_the_end, what=lambda: "the end of the list")
+            expect(by_id(asset)).to_have_attribute("aria-posinset", str(order.index(asset) + 1))
+            expect(by_id(asset).get_by_role("checkbox")).to_be_checked()
+            # So is everything around it.
+            for shown, place in page.evaluate(PLACES):
+                assert order[int(place) - 1] == shown
         assert client.get("/api/v3/assets?trashed=true").json()["matching"] == 0
 
 

@@ -12,7 +12,17 @@ from typing import Any, Self
 import httpx
 
 from tests.fakes.clips import make_clip
-from tests.fakes.script import Delivery, Fault, Fetch, Hooks, Made, Outcome, Output, Script
+from tests.fakes.script import (
+    Delivery,
+    Fault,
+    Fetch,
+    Hooks,
+    Made,
+    Moments,
+    Outcome,
+    Output,
+    Script,
+)
 from tests.fakes.wire import Drop, Reply, Request, Wire
 
 
@@ -21,8 +31,8 @@ class Fake:
 
     What it remembers may be read at any time: `requests` (to the API), `downloads` (from the
     media port), `fetches` (of inputs), `deliveries` (of webhooks), `made` (predictions by id),
-    `problems` (what the real one would not have borne). Methods without underscore are for
-    tests, from any thread; all else runs on the fake's own loop.
+    `problems` (what the real one would not have borne). `moments` stops it in the middle. Methods
+    without underscore are for tests, from any thread; all else runs on the fake's own loop.
     """
 
     def __init__(self, *, pace: float = 0.02) -> None:
@@ -36,6 +46,7 @@ class Fake:
         self.deliveries: list[Delivery] = []
         self.problems: list[str] = []
         self.made: dict[str, Made] = {}
+        self.moments = Moments()
         self._script = Script()
         self._held: list[str] = []
         self._held_fetches: list[str] = []
@@ -245,11 +256,13 @@ class Fake:
     async def _post(self, made: Made, event: str, body: bytes, message_id: str) -> int:
         headers = {"content-type": "application/json", **self._sign(body, message_id, None)}
         status = 0
+        await self.moments.one()
         try:
             answer = await self._http.post(str(made.webhook), content=body, headers=headers)
             status = answer.status_code
         except httpx.HTTPError:
             pass
+        await self.moments.one()
         self.deliveries.append(Delivery(made.id, event, message_id, status))
         return status
 
@@ -257,7 +270,10 @@ class Fake:
 
     async def _serve(self, request: Request) -> Reply:
         self.requests.append(request)
-        return await self._route(request)
+        await self.moments.one()
+        reply = await self._route(request)
+        await self.moments.one()
+        return reply
 
     async def _route(self, request: Request) -> Reply:
         raise NotImplementedError
@@ -284,6 +300,7 @@ class Fake:
     async def _serve_media(self, request: Request) -> Reply:
         """Outputs: to anybody with the URL, with ranges, and never to see a credential."""
         self.downloads.append(request)
+        await self.moments.one()
         for name in ("authorization", "cookie"):
             if name in request.headers:
                 self.problems.append(f"{name} was sent to the media host")

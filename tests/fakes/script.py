@@ -132,6 +132,30 @@ class Output:
     matching: str = ""
 
 
+class Moments:
+    """Counts what goes to and fro, each time before and after it, and can stop at one of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._stop: int | None = None
+
+    def stop_at(self, number: int | None) -> None:
+        """Begin to count anew, and hold whatever is the `number`th, until this is called again."""
+        self.count, self._stop = 0, number
+
+    @property
+    def reached(self) -> bool:
+        """Whether something is held."""
+        return self._stop is not None and self.count >= self._stop
+
+    async def one(self) -> None:
+        """A moment passes, if it may."""
+        self.count += 1
+        mine, stop = self.count, self._stop
+        while mine == stop == self._stop:
+            await asyncio.sleep(0.01)
+
+
 class Script:
     """Faults and outcomes in the order in which they were asked for. Used on the fake's loop."""
 

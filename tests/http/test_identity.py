@@ -4,15 +4,16 @@ import contextlib
 import os
 import sqlite3
 import subprocess
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.changes import Clock
 from tests.http.conftest import code, new_user
-from tests.running import KEY, Server, run
+from tests.running import KEY, Server, run, running, until
 
 
 @pytest.fixture
@@ -162,21 +163,30 @@ def test_keys_are_made_listed_and_revoked_over_http(server: Server, client: http
         assert code(reader.get("/api/v3/assets")) == (401, "invalid_key")
 
 
-def test_a_key_expires(client: httpx.Client, server: Server) -> None:
+def test_a_key_expires(tmp_path: Path) -> None:
     """At its moment, also when it was warm; a moment that is past is refused."""
-    soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
-    made = client.post("/api/v3/keys", json={"name": "brief", "expires_at": soon}).json()
-    with server.client(made["key"]) as brief:
-        assert brief.get("/api/v3/assets").status_code == 200
-        time.sleep(1.1)
-        assert code(brief.get("/api/v3/assets")) == (401, "invalid_key")
-    (line,) = [
-        one for one in command(server, "keys", "list").stdout.splitlines() if made["id"] in one
-    ]
-    assert "expired" in line, "the operator is told, too"
-    assert "admin" in line, "by whose name it is"
-    past = client.post("/api/v3/keys", json={"name": "late", "expires_at": soon})
-    assert code(past) == (422, "invalid_request")
+    clock = Clock(tmp_path / "clock")
+    with running(tmp_path / "data", change=clock) as server, server.client() as client:
+        soon = (clock.now() + timedelta(hours=1)).isoformat()
+        made = client.post("/api/v3/keys", json={"name": "brief", "expires_at": soon}).json()
+        with server.client(made["key"]) as brief:
+            assert brief.get("/api/v3/assets").status_code == 200
+            clock.forward(3600)
+            assert code(brief.get("/api/v3/assets")) == (401, "invalid_key")
+        past = client.post("/api/v3/keys", json={"name": "late", "expires_at": soon})
+        assert code(past) == (422, "invalid_request")
+        # By the operator's own clock it is as late.
+        with sqlite3.connect(server.folder / "reelbase.db") as conn:
+            conn.execute(
+                "UPDATE api_key SET expires_at = '2020-01-01 00:00:00.000000' WHERE id = ?",
+                (made["id"],),
+            )
+        conn.close()
+        (line,) = [
+            one for one in command(server, "keys", "list").stdout.splitlines() if made["id"] in one
+        ]
+        assert "expired" in line, "the operator is told, too"
+        assert "admin" in line, "by whose name it is"
 
 
 def test_users_manage_only_themselves(server: Server, client: httpx.Client) -> None:
@@ -214,13 +224,12 @@ def test_a_user_who_is_not_there_has_no_lists_and_no_keys(client: httpx.Client) 
 def test_the_last_use_of_a_key_is_known(client: httpx.Client) -> None:
     """Written a little later, at most once a minute."""
     client.get("/api/v3/assets")
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+
+    def known() -> bool:
         rows = client.get("/api/v3/keys").json()["items"]
-        if any(one["name"] == "bootstrap" and one["last_used_at"] for one in rows):
-            return
-        time.sleep(0.2)
-    pytest.fail("the last use was never written")
+        return any(one["name"] == "bootstrap" and one["last_used_at"] for one in rows)
+
+    until(known, what=lambda: "the last use to be written")
 
 
 def test_a_session_is_a_cookie_that_scripts_cannot_read(browser: httpx.Client) -> None:

@@ -1,16 +1,16 @@
 """Tokens and conditional auth on the byte routes."""
 
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from tests.http.conftest import code, new_user, upload
-from tests.running import Server
+from tests.running import Server, until
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_refusals_are_alike_to_the_asker_and_told_apart_to_the_owner(
     expired, revoked = issue(client, asset, expires_in=1), issue(client, asset)
     foreign = issue(client, other)
     client.delete(f"/api/v3/assets/{asset['id']}/tokens/{revoked['id']}").raise_for_status()
-    time.sleep(1.1)
+    until(lambda: datetime.now(UTC) > datetime.fromisoformat(expired["expires_at"]))
     claims, _, signature = revoked["token"].rpartition(".")
     tokens = [
         f"{claims}.{signature.swapcase()}",

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.changes import Clock
 from tests.http.conftest import code, new_user, upload
 from tests.media import samples
 from tests.running import Server, running, until
@@ -216,19 +217,23 @@ def test_an_expiry_that_cannot_be_is_refused(client: httpx.Client, moment: str) 
     assert code(answer)[0] in (400, 422)
 
 
-def test_an_asset_that_expires_goes_to_the_trash_by_itself(client: httpx.Client) -> None:
+def test_an_asset_that_expires_goes_to_the_trash_by_itself(tmp_path: Path) -> None:
     """Its link stops at that moment; what is brought back does not go again."""
-    soon = (datetime.now(UTC) + timedelta(seconds=1.5)).isoformat()
-    made = upload(client, b"for a while", "brief.bin", expires_at=soon)
-    path = f"/api/v3/assets/{made['id']}"
-    assert client.get(made["url"]).status_code == 200
-    until(lambda: made["id"] in trash(client), what=lambda: "the asset to expire")
-    assert client.get(made["url"]).status_code == 401
-    back = client.post(f"{path}/restore").json()
-    assert back["expires_at"] is None
-    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    assert client.patch(path, json={"expires_at": later}).json()["expires_at"] is not None
-    assert client.patch(path, json={"expires_at": None}).json()["expires_at"] is None
+    clock = Clock(tmp_path / "clock")
+    with running(tmp_path / "data", change=clock) as server, server.client() as client:
+        soon = (clock.now() + timedelta(hours=1)).isoformat()
+        made = upload(client, b"for a while", "brief.bin", expires_at=soon)
+        path = f"/api/v3/assets/{made['id']}"
+        assert client.get(made["url"]).status_code == 200
+        clock.forward(3600)
+        assert client.get(made["url"]).status_code == 401
+        until(lambda: made["id"] in trash(client), what=lambda: "the asset to expire")
+        assert client.get(made["url"]).status_code == 401
+        back = client.post(f"{path}/restore").json()
+        assert back["expires_at"] is None
+        later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        assert client.patch(path, json={"expires_at": later}).json()["expires_at"] is not None
+        assert client.patch(path, json={"expires_at": None}).json()["expires_at"] is None
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def processes(folder: Path) -> list[str]:
 
 def gone(folder: Path) -> bool:
     """Whether soon no process names the folder: each of them has a minute's work, or more."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while processes(folder):
         if time.monotonic() > until:
             return False

@@ -34,7 +34,7 @@ def work(tmp_path: Path, site: Site) -> Iterator[Path]:
 
 
 def make(work: Path, guard: Guard, **others: float) -> YtDlp:
-    limits = {"max_bytes": 2_000_000, "max_duration": 60, "timeout": 30, "stall": 1, **others}
+    limits = {"max_bytes": 2_000_000, "max_duration": 60, "timeout": 200, "stall": 60, **others}
     return YtDlp(
         work_dir=work,
         guard=guard,
@@ -132,7 +132,9 @@ async def test_what_goes_wrong_has_a_code(
     site: Site, guard: Guard, work: Path, path: str, code: str
 ) -> None:
     with pytest.raises(IngestError) as caught:
-        await get(make(work, guard), site.url(path))
+        # A short patience only where it is to be lost: a busy machine is slow, too.
+        patience = {"stall": 1} if path == "trickle.mp4" else {}
+        await get(make(work, guard, **patience), site.url(path))
     assert caught.value.code == code
     assert "127.0.0.1" not in caught.value.detail or "inside" in path
     assert str(work) not in caught.value.detail

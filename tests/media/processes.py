@@ -24,7 +24,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def is_gone(pid: int, patience: float = 5.0) -> bool:
+def is_gone(pid: int, patience: float = 60.0) -> bool:
     """Whether a process ends within some seconds."""
     until = time.monotonic() + patience
     while time.monotonic() < until:

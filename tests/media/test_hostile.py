@@ -97,7 +97,7 @@ async def test_bits_flipped_anywhere_never_hurt(no_child_left: object) -> None:
         for _ in range(40):
             data[chance.randrange(len(data))] = chance.randrange(256)
         try:
-            await Media(timeout=10).inspect(samples.source(bytes(data)))
+            await Media(timeout=60).inspect(samples.source(bytes(data)))
         except MediaError as error:
             assert error.code in {"media_unreadable", "media_limits"}
 
@@ -207,8 +207,14 @@ async def test_children_wait_for_their_turn() -> None:
     stuck = [Stuck(MOVIE, 1) for _ in range(4)]
     tasks = [asyncio.create_task(media.inspect(each.source)) for each in stuck]
     await asyncio.gather(*(each.reached.wait() for each in stuck[:2]))
-    await asyncio.sleep(0.2)
     assert len(children() - before) == 2
+    # Whoever comes next does so when one is done, and no sooner.
+    for done, following in ((0, 2), (1, 3)):
+        assert not stuck[following].reached.is_set()
+        stuck[done].go_on.set()
+        await tasks[done]
+        await stuck[following].reached.wait()
+        assert len(children() - before) == 2
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)

@@ -35,7 +35,7 @@ def make(api: httpx.Client, prompt: str = "a cat") -> dict[str, object]:
 
 def finished(fake: FakeReplicate, api: httpx.Client) -> str:
     shown = make(api)
-    for _ in range(500):
+    for _ in range(6000):
         shown = api.get(f"/v1/predictions/{shown['id']}").json()
         if shown["output"]:
             return str(shown["output"])

@@ -44,7 +44,7 @@ async def look(provider: Fal, made: Prediction) -> Prediction:
 
 
 async def finish(provider: Fal, made: Prediction) -> Prediction:
-    for _ in range(500):
+    for _ in range(6000):
         seen = await look(provider, made)
         if seen.status in FINAL:
             return seen
@@ -150,7 +150,7 @@ async def test_anything_else_is_unknown_and_never_repeated(
 
 async def test_an_answer_that_does_not_come_is_unknown(fake_fal: FakeFal) -> None:
     provider = Fal(fake_fal.key, queue_url=fake_fal.url, submit_timeout=0.2)
-    fake_fal.fault("create", made=True, delay=2)
+    fake_fal.fault("create", made=True, hold=True)
     with pytest.raises(Unknown):
         await provider.submit(asking())
     await provider.aclose()

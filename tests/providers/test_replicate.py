@@ -34,7 +34,7 @@ def asking(prompt: str = "a cat", **more: object) -> Submission:
 
 
 async def finish(provider: Replicate, prediction: Prediction) -> Prediction:
-    for _ in range(500):
+    for _ in range(6000):
         seen = await provider.look_up(prediction.id, model=MODEL, handles={})
         if seen.status in FINAL:
             return seen
@@ -199,10 +199,12 @@ async def test_anything_else_is_unknown_and_never_repeated(
 
 async def test_an_answer_that_does_not_come_is_unknown(fake_replicate: FakeReplicate) -> None:
     provider = Replicate(fake_replicate.token, base_url=fake_replicate.url, submit_timeout=0.2)
-    fake_replicate.fault("create", made=True, delay=2)
+    # So that there is a connection already: what takes its time is the answer.
+    await provider.recent(datetime.now(UTC))
+    fake_replicate.fault("create", made=True, hold=True)
     with pytest.raises(Unknown):
         await provider.submit(asking())
-    assert len(fake_replicate.made) == 1
+    await until(lambda: len(fake_replicate.made) == 1)
     await provider.aclose()
 
 

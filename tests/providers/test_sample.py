@@ -72,7 +72,7 @@ def asking(prompt: str = "a bird", **more: object) -> Submission:
 
 
 async def finish(provider: Sample, prediction_id: str) -> Prediction:
-    for _ in range(1000):
+    for _ in range(6000):
         seen = await provider.look_up(prediction_id)
         if seen.status in FINAL:
             return seen
