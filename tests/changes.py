@@ -79,8 +79,10 @@ class Clock:
     def __call__(self) -> None:
         """Have the service read the time here."""
         from server import app
+        from server.library import collect
 
         app._now = self.now
+        collect.datetime = type("Shifted", (), {"now": staticmethod(lambda _zone: self.now())})
 
     def now(self) -> datetime:
         """The time there."""
@@ -179,6 +181,13 @@ def hasty() -> None:
 
     prepare = db._prepare
     db._prepare = lambda *given: prepare(*given, "busy_timeout=100")
+
+
+def patient() -> None:
+    """A connection from which nothing comes counts as dead after an hour, not after a second."""
+    from server.library import seats
+
+    seats.QUIET = 3600.0
 
 
 def talkative() -> None:

@@ -53,7 +53,7 @@ class Fake:
 
     def __enter__(self) -> Self:
         self._wire = Wire()
-        self._http = httpx.AsyncClient(timeout=5.0, trust_env=False)
+        self._http = httpx.AsyncClient(timeout=60.0, trust_env=False)
         self.url = f"http://127.0.0.1:{self._wire.listen(self._serve)}"
         self.media_url = f"http://127.0.0.1:{self._wire.listen(self._serve_media)}"
         return self

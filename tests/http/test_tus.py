@@ -1,7 +1,6 @@
 """Resumable uploads: the tus protocol 1.0.0, as its text says and as clients in trouble need it."""
 
 import base64
-import contextlib
 import hashlib
 import os
 import socket
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.changes import Clock, patient
 from tests.e2e.test_crash import count
 from tests.http.conftest import code, new_user
 from tests.media import samples
@@ -364,32 +364,22 @@ def test_of_two_at_once_one_gets_through(server: Server, client: httpx.Client) -
     assert len(client.get("/api/v3/assets?q=twice").json()["items"]) == 4
 
 
-def test_one_that_goes_on_sending_is_not_thrown_out(server: Server, client: httpx.Client) -> None:
-    """A second client is told to wait; ending the upload throws it out at once."""
+def test_one_that_goes_on_sending_is_not_thrown_out(tmp_path: Path) -> None:
+    """A second client is told to wait; ending the upload throws it out at once.
+
+    Here whoever has sent something within the hour counts as sending; that each piece counts is
+    seen in tests/library/test_seats.py.
+    """
     data = os.urandom(2 * MIB)
-    url = begin(client, len(data))
-    stop = threading.Event()
-    with half_sent(server, url, 0, data[:1000], len(data)) as live:
-
-        def drip() -> None:
-            sent = 1000
-            # Once it is thrown out there is nobody to send to.
-            with contextlib.suppress(OSError):
-                while not stop.wait(0.1):
-                    live.sendall(data[sent : sent + 10])
-                    sent += 10
-
-        sender = threading.Thread(target=drip)
-        sender.start()
-        try:
+    with running(tmp_path / "data", change=patient) as server, server.client() as client:
+        url = begin(client, len(data))
+        with half_sent(server, url, 0, data[:1000], len(data)) as live:
             # The first may be late: until it is there HEAD changes nothing, and is answered.
             until(lambda: client.head(url, headers=TUS).status_code == 423)
             assert code(send(client, url, 0, b"x")) == (423, "upload_locked")
             assert client.delete(url, headers=TUS).status_code == 204
-        finally:
-            stop.set()
-            sender.join()
-    assert client.get(url).status_code == 404
+            assert live.recv(100).startswith(b"HTTP/1.1 423")
+        assert client.get(url).status_code == 404
 
 
 def test_ending_an_upload_gives_its_bytes_back(tmp_path: Path) -> None:
@@ -532,22 +522,27 @@ def test_a_shutdown_keeps_what_has_come(tmp_path: Path) -> None:
 
 def test_what_nobody_goes_on_with_expires(tmp_path: Path) -> None:
     """Section Expiration: the bytes go while the service runs; each PATCH begins the time anew."""
-    settings = {"REELBASE_UPLOAD_EXPIRY": "3"}
-    with running(tmp_path / "data", **settings) as server, server.client() as client:
+    clock, settings = Clock(tmp_path / "clock"), {"REELBASE_UPLOAD_EXPIRY": "3600"}
+    with (
+        running(tmp_path / "data", change=clock, **settings) as server,
+        server.client() as client,
+    ):
         left, used = begin(client, 9 * MIB), begin(client, 1000)
         send(client, left, 0, os.urandom(5 * MIB))
         done = begin(client, 1)
         asset_id = send(client, done, 0, b"x").headers["reelbase-asset-id"]
 
-        def gone() -> bool:
-            at = offset(client, used)
-            assert send(client, used, at, b"x").status_code == 204
-            return client.head(left, headers=TUS).status_code in (404, 410)
-
-        until(gone, every=0.3)
+        clock.forward(1800)
+        assert send(client, used, 0, b"x").status_code == 204
+        assert offset(client, left) == 5 * MIB
+        clock.forward(1800)
+        assert client.head(left, headers=TUS).status_code in (404, 410)
         assert send(client, left, 5 * MIB, b"x").status_code in (404, 410)
         listed = [one["url"] for one in client.get("/api/v3/uploads").json()["items"]]
         assert listed == [used]
+        # Its bytes go by themselves.
+        until(lambda: count(server, "SELECT count(*) FROM chunk") <= 2)
+        clock.forward(1800)
         until(lambda: client.get(used).status_code == 404)
         # Of all that only the asset is left.
         until(lambda: count(server, "SELECT count(*) FROM chunk") == 1)
