@@ -34,13 +34,13 @@ def asked(page: Page) -> list[str]:
     return paths
 
 
-# Notes the last word of the stream of events on the page's root.
+# Notes on the page's root when the last word of the stream of events came.
 LISTEN = """() => {
   window.EventSource = class extends EventSource {
     constructor(...given) {
       super(...given);
-      for (const name of ["hello", "reset"]) {
-        this.addEventListener(name, () => { document.documentElement.dataset.heard = name; });
+      for (const name of ["hello", "reset", "ping"]) {
+        this.addEventListener(name, () => { document.documentElement.dataset.heard = Date.now(); });
       }
     }
   };
@@ -159,10 +159,13 @@ def test_a_connection_that_only_seems_to_be_there_is_noticed(pair: Pair, browser
     """No error comes from a server that is silent: it is missed by its pings."""
     with opened(browser, pair.server.url, expected=GONE) as page:
         followed(page, KEY)
-        page.clock.install()
         mark = page.locator("#offline")
         os.kill(pair.server.pid, signal.SIGSTOP)
         try:
+            # From the last word on the time is ours, however long all this takes.
+            last = page.evaluate("Number(document.documentElement.dataset.heard) / 1000")
+            page.clock.install(time=last)
+            page.clock.pause_at(last + 1)
             page.clock.fast_forward(30_000)
             page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
             page.clock.fast_forward(5000)
@@ -173,6 +176,7 @@ def test_a_connection_that_only_seems_to_be_there_is_noticed(pair: Pair, browser
             expect(mark).to_be_visible()
         finally:
             os.kill(pair.server.pid, signal.SIGCONT)
+        page.clock.resume()
         expect(mark).to_be_hidden()
 
 
