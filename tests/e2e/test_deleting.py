@@ -109,7 +109,8 @@ def shrink(folder: Path, size: int) -> tuple[float, int, int]:
         file = folder / "reelbase.db"
         until(lambda: file.stat().st_size > size * MIB, what=lambda: "the log to be brought in")
         before = file.stat().st_size
-        left = before - size * MIB * 9 // 10
+        # What stays is the bystander; a tenth is left to those who write meanwhile.
+        left = (8 + size // 10) * MIB
         streams = [Stream(server, bystander["url"], bystander["sha256"]) for _ in range(8)]
         try:
             until(lambda: all(one.rounds for one in streams))
@@ -137,7 +138,7 @@ def test_a_project_is_deleted_for_good_while_streams_play(tmp_path: Path) -> Non
     (`test_what_is_deleted_is_given_back_while_others_write`), and by the clock at full size.
     """
     _, before, after = shrink(tmp_path / "data", 64)
-    assert after < before - 55 * MIB
+    assert before - after > 48 * MIB
 
 
 @pytest.mark.soak

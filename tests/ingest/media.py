@@ -31,7 +31,7 @@ def make_media(folder: Path) -> None:
     for arguments in (
         [*PICTURE, *SOUND, *H264, "-c:a", "aac", "-movflags", "+faststart", "clip.mp4"],
         [*PICTURE, *SOUND, *H264, "-c:a", "aac", "index-last.mp4"],
-        ["-f", "lavfi", "-i", "sine=duration=90", "-b:a", "32k", "long.mp3"],
+        ["-f", "lavfi", "-i", "sine=duration=300", "-b:a", "32k", "long.mp3"],
         [*PICTURE, "-c:v", "libvpx", "-deadline", "realtime", "clip.webm"],
         [*SOUND, "tone.mp3"],
         [*SOUND, "-c:a", "aac", "tone.m4a"],

@@ -165,7 +165,7 @@ def test_an_answer_has_bounds() -> None:
     with pytest.raises(AnswerTooLarge):
         read_json(b"[" + b"[]," * json_bounds.ANSWERED + b"[]]")
     with pytest.raises(json_bounds.TooDeepError):
-        read_json(b"[" * 100_000 + b"]" * 100_000)
+        read_json(b"[" * 1000 + b"]" * 1000)
     with pytest.raises(ValueError, match="Expecting"):
         read_json(b"<html>")
     assert read_json(b'{"a": [1]}') == {"a": [1]}
