@@ -44,6 +44,9 @@ def check(text: bytes, most: int) -> None:
     if outside.count(b",") + sum(outside.count(one) for one in _OPENING) > most:
         raise TooManyElementsError
     brackets = outside.translate(None, _NO_BRACKETS)
+    # Only the opening ones were counted, and each round goes through all of them.
+    if 2 * sum(brackets.count(one) for one in _OPENING) < len(brackets):
+        raise TooDeepError
     # Each round takes the innermost level away.
     for _ in range(DEEPEST):
         if not brackets:

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,24 @@ def test_what_is_not_even_json_is_counted_too(text: bytes) -> None:
     """A decoder would read much of it before it finds the fault."""
     with pytest.raises(TooManyElementsError):
         check(text, 1000)
+
+
+@pytest.mark.parametrize("text", [b"]" * 500_000, b"]}" * 250_000, b"[" * 900 + b"]" * 500_000])
+def test_brackets_that_close_nothing_are_gone_through_once(text: bytes) -> None:
+    """They are no elements, so nothing else bounds them: in 64 rounds 2 MB would take 0.8 s."""
+    calls: list[object] = []
+
+    def note(_frame: object, event: str, called: object) -> None:
+        if event == "c_call":
+            calls.append(called)
+
+    sys.setprofile(note)
+    try:
+        with pytest.raises(TooDeepError):
+            check(text, 1000)
+    finally:
+        sys.setprofile(None)
+    assert 0 < len(calls) < DEEPEST
 
 
 def test_what_the_standard_does_not_have_is_read_as_before() -> None:

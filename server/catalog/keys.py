@@ -54,7 +54,7 @@ def create(
 ) -> tuple[str, str]:
     """Make a key; its id, and the key itself, which is kept nowhere.
 
-    `created_by` is the key that makes it, if one does.
+    A scope that is named twice is one. `created_by` is the key that makes it, if one does.
     """
     key = secret or f"sk_{secrets.token_urlsafe(30)}"
     key_id = new_id("key")
@@ -65,7 +65,7 @@ def create(
             name=name,
             hash=digest(key),
             hint=f"…{key[-4:]}",
-            scopes=list(scopes),
+            scopes=list(dict.fromkeys(scopes)),
             created_by=created_by,
             created_at=now,
             expires_at=expires_at,

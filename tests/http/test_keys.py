@@ -106,6 +106,16 @@ def test_a_key_makes_and_revokes_only_what_can_do_no_more_than_itself(
     assert works(server, target) is not covers(holder, other)
 
 
+def test_a_scope_that_is_named_often_is_one(client: httpx.Client, make: MakeKey) -> None:
+    """Else thousands of them are kept, read on each request and shown in each list."""
+    made = make(["write", "read"] * 2000)
+    assert made["scopes"] == ["write", "read"]
+    (listed,) = [
+        one for one in client.get("/api/v3/keys").json()["items"] if one["id"] == made["id"]
+    ]
+    assert listed["scopes"] == ["write", "read"]
+
+
 @pytest.mark.parametrize("by", ["key", "session"])
 @pytest.mark.parametrize(
     ("method", "path", "body", "expected"),
