@@ -6,6 +6,7 @@ session must own the asset. What decides, decides about caches, too.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from litestar import Request
@@ -20,7 +21,7 @@ from server.http.context import Services
 
 # What caches may do (RFC 9111 section 5.2.2). Nothing is `immutable`: a link may be revoked.
 ASK_AGAIN = "private, no-cache"
-_PUBLIC = "public, max-age=300"
+_PUBLIC = timedelta(seconds=300)
 
 # Called at the end with the status and the bytes that were sent.
 Record = Callable[[int, int], None]
@@ -46,7 +47,8 @@ async def admit(
     """Let the asker in or raise. What decides, decides about caches, too.
 
     A ready token: kept until it expires. A public asset: for some minutes, whatever key or cookie
-    came along. An issued token, a key, a session: caches ask each time.
+    came along. Neither longer than the asset is to live. An issued token, a key, a session: caches
+    ask each time.
     """
     token = request.query_params.get("token")
     if token is None:
@@ -60,7 +62,9 @@ async def admit(
                 raise NotFound("There is no such asset.")
             check_scope(principal, "read")
             return Admission(lambda status, size: None, ASK_AGAIN)
-        return Admission(lambda status, size: None, _PUBLIC)
+        now = services.clock()
+        seconds = _seconds(now + _PUBLIC, asset, now)
+        return Admission(lambda status, size: None, f"public, max-age={seconds}")
     verdict = await services.gate.judge(token, asset)
 
     def record(status: int, size: int) -> None:
@@ -85,5 +89,12 @@ async def admit(
         raise Unauthorized("This link is not valid, or not any more.", code="invalid_token")
     if verdict.ready_until is None:
         return Admission(record, ASK_AGAIN)
-    seconds = max(0, int((verdict.ready_until - services.clock()).total_seconds()))
+    seconds = _seconds(verdict.ready_until, asset, services.clock())
     return Admission(record, f"private, max-age={seconds}")
+
+
+def _seconds(until: datetime, asset: Served | None, now: datetime) -> int:
+    """For how long what is good until then may be kept: no longer than the asset lives."""
+    if asset is not None and asset.expires_at is not None:
+        until = min(until, asset.expires_at)
+    return max(0, int((until - now).total_seconds()))

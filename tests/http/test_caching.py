@@ -219,6 +219,35 @@ def test_the_trash_is_never_kept(server: Server, client: httpx.Client) -> None:
             assert code(answer) == (401, "unauthorized")
 
 
+@pytest.mark.parametrize("how", ["ready", "public"])
+@pytest.mark.parametrize("seconds", [100, 10**7])
+def test_nothing_is_kept_longer_than_it_is_to_live(
+    server: Server, client: httpx.Client, how: str, seconds: int
+) -> None:
+    """When a file expires is known beforehand; from a cache it would play for two days more."""
+    asset = upload(client, b"some bytes")
+    path = f"/api/v3/assets/{asset['id']}"
+    expires_at = datetime.now(UTC) + timedelta(seconds=seconds)
+    changes = {"expires_at": expires_at.isoformat()}
+    if how == "public":
+        changes["visibility"] = "public"
+    client.patch(path, json=changes).raise_for_status()
+    with server.client(None) as anyone:
+        for method in ("GET", "HEAD"):
+            for headers in ({}, {"Range": "bytes=0-3"}, {"If-None-Match": "*"}):
+                since = datetime.now(UTC)
+                url = f"{path}/data" if how == "public" else asset["url"]
+                answer = anyone.request(method, url, headers=headers)
+                said = answer.headers["cache-control"]
+                if seconds == 100:
+                    scope, _, age = said.partition(", max-age=")
+                    assert scope == ("public" if how == "public" else "private")
+                    latest = expires_at - datetime.now(UTC) - timedelta(seconds=1)
+                    assert latest <= timedelta(seconds=int(age)) <= expires_at - since
+                else:
+                    check(answer, PUBLIC if how == "public" else READY, since)
+
+
 def _patched(client: httpx.Client, asset: dict[str, Any], _: str) -> httpx.Response:
     return client.patch(f"/api/v3/assets/{asset['id']}", json={"visibility": "private"})
 
