@@ -80,7 +80,7 @@ async def ask(call: Awaitable[object], within: float) -> dict[str, Any]:
     try:
         async with asyncio.timeout(within):
             await call
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
         if not answers:
             raise
     finally:

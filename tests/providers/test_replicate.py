@@ -326,10 +326,12 @@ async def test_recent_goes_through_the_pages_until_it_is_too_old(
     assert len(fake_replicate.sent("GET", "/v1/predictions")) == 3
 
 
+@pytest.mark.parametrize("trouble", [{"status": 500}, {"garbage": True}, {"status": 200}])
 async def test_recent_passes_when_a_page_fails(
-    replicate: Replicate, fake_replicate: FakeReplicate
+    replicate: Replicate, fake_replicate: FakeReplicate, trouble: dict[str, object]
 ) -> None:
-    fake_replicate.fault("list", status=500)
+    """Also when what comes is JSON, but no list: it is asked for again, the job does not fail."""
+    fake_replicate.fault("list", **trouble)
     with pytest.raises(Passing):
         await replicate.recent(datetime.now(UTC))
 
