@@ -1,12 +1,14 @@
 """JSON bodies: how large they may be, and that what cannot be read is the sender's mistake."""
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from litestar import Request
 from litestar.datastructures import State
-from litestar.exceptions import SerializationException
+from litestar.exceptions import InternalServerException, SerializationException
 
 from server.errors import TooLarge
+from server.http.uploads import UploadBroken
 from server.json_bounds import DEEPEST, ELEMENTS, TooDeepError, TooManyElementsError, check
 
 # Limits of bodies in bytes. A route that declares none has the usual one.
@@ -20,6 +22,17 @@ WEBHOOK = 4 * 1024 * 1024
 
 class JsonRequest(Request[Any, Any, State]):
     """A request whose JSON is bounded before it is decoded, and malformed also when no UTF-8."""
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """See the framework, for which it is our fault when the client leaves in the middle.
+
+        Raises UploadBroken then: nobody hears it, but it is counted and logged.
+        """
+        try:
+            async for piece in super().stream():
+                yield piece
+        except InternalServerException:
+            raise UploadBroken("The body ended before all of it had come. Send it again.") from None
 
     async def json(self) -> Any:
         """See the framework. Raises TooLarge, and SerializationException: answered with 400."""

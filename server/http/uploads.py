@@ -128,7 +128,7 @@ class Upload:
 
 async def body(request: Request[Any, Any, State]) -> AsyncGenerator[bytes, None]:
     """The body of a request as it comes. Raises UploadBroken when the client leaves."""
-    # Not request.stream(): it answers 500 then.
+    # Not request.stream(): it has a limit of its own.
     more = True
     while more:
         event = await request.receive()

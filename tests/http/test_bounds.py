@@ -22,7 +22,7 @@ from tests.e2e.test_two_users import operations
 from tests.http.conftest import code
 from tests.http.test_documentation import NOBODY
 from tests.http.test_garbage import JSON, json_routes
-from tests.running import Server
+from tests.running import KEY, Server, running, until
 
 LIMITS = {"/api/v3/session": body.SIGN_IN, "/api/v3/jobs": body.STORYBOARD}
 
@@ -61,6 +61,28 @@ def test_a_long_body_is_refused_before_it_has_come(server: Server) -> None:
         with socket.create_connection((host, int(port)), timeout=30) as connection:
             connection.sendall(start + rest)
             assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_body_that_is_cut_off_is_not_our_fault(tmp_path: Path) -> None:
+    """Anybody can send one to sign in: as errors of ours they would set off an operator's alarm."""
+    with running(tmp_path / "data") as server:  # whose log has nothing else
+        host, _, port = server.url.rpartition("/")[2].partition(":")
+        routes = [(method.upper(), path) for method, path, *_ in json_routes(server)]
+        for method, path in routes:
+            with socket.create_connection((host, int(port)), timeout=30) as connection:
+                connection.sendall(
+                    f"{method} {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n"
+                    "Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{".encode()
+                )
+
+        def ended() -> list[tuple[str, str, int]]:
+            lines = [one for one in server.log() if one.get("event") == "request"]
+            told = [(one["method"], one["path"], one["status"]) for one in lines]
+            return [one for one in told if one[:2] in routes]
+
+        until(lambda: len(ended()) == len(routes), what=lambda: f"the requests to end: {ended()}")
+        assert sorted(ended()) == sorted((*route, 400) for route in routes)
+        assert ("POST", "/api/v3/session") in routes
 
 
 def test_elements_and_depth_have_a_limit_on_every_json_route(
