@@ -61,6 +61,21 @@ def has(listed: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
     return True
 
 
+def mentions(given: object, text: str) -> bool:
+    """Whether a text is, as a whole, a value anywhere in an input, whole or as its hash."""
+    wanted = {text, _hashed(text)}
+    stack = [given]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, str) and value in wanted:
+            return True
+        if isinstance(value, Mapping):
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
+    return False
+
+
 def _assets(value: Any) -> set[str]:
     """The assets that stand anywhere in an input, by id."""
     if isinstance(value, str):

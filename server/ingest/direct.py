@@ -41,14 +41,14 @@ async def stream_url(
     IngestError, here or while `pieces` is read: not_found, private_or_login_required, too_large,
     timeout, truncated, download_failed, blocked_address …
     """
-    request = client.build_request(
-        "GET",
-        url,
-        # Compressed, the length would be another than the file's.
-        headers={"Accept": "*/*", "Accept-Encoding": "identity"},
-        timeout=httpx.Timeout(stall, connect=min(stall, 10.0)),
-    )
     with _as_ingest_errors(before_body=True):
+        request = client.build_request(
+            "GET",
+            url,
+            # Compressed, the length would be another than the file's.
+            headers={"Accept": "*/*", "Accept-Encoding": "identity"},
+            timeout=httpx.Timeout(stall, connect=min(stall, 10.0)),
+        )
         async with asyncio.timeout(2 * stall):  # headers can trickle in too
             response = await client.send(request, stream=True)
     async with AsyncExitStack() as stack:

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Row
 
-from server.catalog import assets, jobs, predictions, tokens
+from server.catalog import assets, jobs, predictions, sent, tokens
 from server.errors import StorageFull
 from server.jobs import storing, unfetched
 from server.jobs.clip_row import ClipEnded
@@ -249,8 +249,9 @@ class ClipRun(Submitting):
         """Commit where the files are, and the assets that they will be."""
         await self._bill(prediction)
         expired = prediction.error_code == "output_expired"
-        # Models may repeat their input: that is no output, and never one of ours.
-        made = [one for one in prediction.outputs if not self._is_ours(one)]
+        # Models may repeat their input: that is no output, and never what the clip is about.
+        given = [(await self._clip()).sent, prediction.input]
+        made = [one for one in prediction.outputs if not self._is_repeated(one, given)]
         if not made and not expired:
             words = prediction.error_message or "The prediction succeeded without a file."
             await self._fail("no_output", words, ended=True)
@@ -266,8 +267,11 @@ class ClipRun(Submitting):
             expired=expired,
         )
 
-    def _is_ours(self, output: Output) -> bool:
-        return not data_uri.is_one(output.url) and bool(self._tokens_in(output.url))
+    def _is_repeated(self, output: Output, given: object) -> bool:
+        """Whether a file is one that the model was given: under a URL of ours, or in its input."""
+        if not data_uri.is_one(output.url) and self._tokens_in(output.url):
+            return True
+        return sent.mentions(given, output.url)
 
     async def _store(self) -> None:
         """Store the files; the clip is completed even when that fails for now."""

@@ -118,6 +118,13 @@ async def _fetch(work: Work, row: Row[Any], report: Report, source: str | None) 
         raise SaveError("database", "The database did not take the bytes.") from None
     except ReelbaseError as error:
         raise SaveError("download", error.detail) from None
+    except (SaveError, ExceptionGroup):
+        raise
+    except Exception:
+        # The other files were paid for, too.
+        log.exception("output not saved in an unforeseen way", asset=row.id)
+        words = "Something went wrong on our side; the log says what."
+        raise SaveError("download", words, final=inline) from None
 
 
 async def _url_now(work: Work, row: Row[Any]) -> str:

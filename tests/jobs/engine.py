@@ -104,8 +104,10 @@ class Engine:
     provider: Scripted
     now: datetime = START
 
-    async def order(self, count: int = 1, combine: bool = False) -> str:
-        """A job with so many clips."""
+    async def order(
+        self, count: int = 1, combine: bool = False, given: Mapping[str, Any] | None = None
+    ) -> str:
+        """A job with so many clips; each model gets `given`, too."""
 
         def create(conn: Connection) -> str:
             admin = users.first_admin(conn)
@@ -118,7 +120,10 @@ class Engine:
                 provider="replicate",
                 model="m",
                 combine=combine,
-                clips=[jobs.NewClip(prompt=f"a fox {number}") for number in range(count)],
+                clips=[
+                    jobs.NewClip(prompt=f"a fox {number}", input=given or {})
+                    for number in range(count)
+                ],
                 now=START,
             )
 

@@ -17,7 +17,7 @@ from server.jobs import clips, generate
 from server.jobs.nudge import Nudge
 from server.library import removal, retries
 from server.providers.base import Output, Passing, Prediction, ResultUnavailable, Vanished
-from tests.jobs.engine import Engine, engine, made
+from tests.jobs.engine import Engine, Scripted, engine, made
 from tests.media import samples
 
 pytestmark = pytest.mark.anyio
@@ -302,6 +302,52 @@ async def test_an_input_that_is_repeated_is_no_output(one: Engine) -> None:
     assert await one.content(kept) == PNG
     one.provider.told = made(ours)
     assert (await one.run(await one.order())).error_code == "no_output"
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["https://their.example/in.mp4", inline(PNG), inline(PNG * 40)],
+    ids=["URL", "file in the request", "long file in the request"],
+)
+@pytest.mark.parametrize("listed", [False, True], ids=["as sent", "as listed"])
+async def test_a_clip_is_not_about_what_the_model_was_given(
+    one: Engine, given: str, listed: bool
+) -> None:
+    """A model that edits names its input first: playing it would hide what was paid for."""
+    one.provider.files = {"new.mp4": MP4}
+    theirs = "https://provider.example/kept/in.png" if listed else given
+    known = {"image": [theirs]} if listed else None
+    one.provider.told = made(theirs, "script:new.mp4", input=known)
+    job_id = await one.order(given={"image": given})
+    assert (await one.run(job_id)).status == "completed"
+    [kept] = await one.assets(job_id)
+    assert kept.kind == "video"
+    assert (await one.clip(job_id)).asset_id == kept.id
+    assert one.provider.opened == ["new.mp4"]
+
+
+async def test_a_file_that_fails_as_nobody_foresaw_leaves_the_others(
+    one: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were paid for, and it is tried again: an error of ours is no reason to drop either."""
+    one.provider.files = {"a.png": png(1), "b.png": png(2)}
+    one.provider.told = made("script:a.png", "script:b.png")
+    opened = Scripted.open_output
+
+    def broken(provider: Scripted, url: str) -> AsyncIterator[bytes] | None:
+        if url == "script:a.png":
+            raise RuntimeError("nobody foresaw this")
+        return opened(provider, url)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scripted, "open_output", broken)
+        job_id = await one.order()
+        assert (await one.run(job_id)).status == "completed"
+    first, second = await one.assets(job_id)
+    assert (first.storage_state, second.storage_state) == ("unsaved", "stored")
+    await one.save_due()
+    first, _ = await one.assets(job_id)
+    assert await one.content(first) == png(1)
 
 
 async def test_more_files_than_are_kept_are_mentioned(one: Engine) -> None:
