@@ -30,6 +30,10 @@ class TooDeepError(ValueError):
     """Nested deeper than is taken, or with brackets that do not match."""
 
 
+class UnmatchedError(TooDeepError):
+    """With brackets that do not match, as in half an answer."""
+
+
 def check(text: bytes, most: int) -> None:
     """Raise TooManyElementsError or TooDeepError for JSON in UTF-8 that is beyond the bounds.
 
@@ -54,7 +58,17 @@ def check(text: bytes, most: int) -> None:
         for pair in _EMPTY:
             brackets = brackets.replace(pair, b"")
     if brackets:
-        raise TooDeepError
+        raise TooDeepError if _match(brackets) else UnmatchedError
+
+
+def _match(brackets: bytes) -> bool:
+    opened = bytearray()
+    for one in brackets:
+        if one in b"[{":
+            opened.append(one)
+        elif not opened or opened.pop() != one - 2:  # ] and } come two after [ and {
+            return False
+    return not opened
 
 
 def loads(text: bytes | str, most: int = ANSWERED) -> Any:

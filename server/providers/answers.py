@@ -1,8 +1,9 @@
 """Reading what a provider answers, within bounds: a model can put anything into its output."""
 
+import contextlib
 import json
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -15,6 +16,8 @@ MOST_ANSWER_BYTES = 32 * 1024 * 1024
 MOST_COMPRESSED_BYTES = 64 * 1024
 # Bytes of a prediction's metrics, as JSON.
 MOST_METRICS_BYTES = 4096
+# Numbers of 64 bits.
+_LEAST, _MOST = -(2**63), 2**63 - 1
 
 
 class AnswerTooLarge(httpx.TransportError):
@@ -22,7 +25,8 @@ class AnswerTooLarge(httpx.TransportError):
 
     def __init__(self) -> None:
         super().__init__(
-            f"the answer has more than {MOST_ANSWER_BYTES} bytes or {json_bounds.ANSWERED} values"
+            f"the answer has more than {MOST_ANSWER_BYTES} bytes, {json_bounds.ANSWERED} values or "
+            f"{json_bounds.DEEPEST} levels"
         )
 
 
@@ -64,19 +68,38 @@ class LimitedTransport(httpx.AsyncHTTPTransport):
 
 
 def check_values(body: bytes) -> None:
-    """Raise AnswerTooLarge for JSON with more values than are decoded, ValueError for too deep."""
-    try:
+    """Raise AnswerTooLarge for JSON that is beyond what is decoded."""
+    with _bounds():
         json_bounds.check(body, json_bounds.ANSWERED)
-    except json_bounds.TooManyElementsError:
-        raise AnswerTooLarge from None
 
 
 def read_json(body: bytes) -> Any:
-    """An answer's JSON. Raises ValueError for what is none, AnswerTooLarge."""
+    """An answer's JSON, its texts fit to be kept. Raises ValueError for none, AnswerTooLarge."""
+    with _bounds():
+        return _with_whole_texts(json_bounds.loads(body))
+
+
+@contextlib.contextmanager
+def _bounds() -> Iterator[None]:
     try:
-        return json_bounds.loads(body)
-    except json_bounds.TooManyElementsError:
+        yield
+    except json_bounds.UnmatchedError:
+        raise  # no JSON at all: the next answer may be better
+    except (json_bounds.TooManyElementsError, json_bounds.TooDeepError):
         raise AnswerTooLarge from None
+
+
+def _with_whole_texts(value: Any) -> Any:
+    """The same without halves of surrogate pairs: nothing can write those down."""
+    if isinstance(value, str):
+        if value.isascii():
+            return value
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_with_whole_texts(one) for one in value]
+    if isinstance(value, dict):
+        return {_with_whole_texts(name): _with_whole_texts(one) for name, one in value.items()}
+    return value
 
 
 def to_metrics(value: object) -> dict[str, Any] | None:
@@ -86,17 +109,34 @@ def to_metrics(value: object) -> dict[str, Any] | None:
     """
     if not isinstance(value, Mapping) or not value:
         return None
-    if len(_compact(value)) <= MOST_METRICS_BYTES:
-        return dict(value)
+    told: dict[str, Any] = _with_real_numbers(value)
+    if len(_compact(told)) <= MOST_METRICS_BYTES:
+        return told
     kept: dict[str, Any] = {}
     room = MOST_METRICS_BYTES
-    for name, one in value.items():
+    for name, one in told.items():
         room -= len(_compact({name: one})) if isinstance(one, int | float) else 0
         if room < 0:
             break
         if isinstance(one, int | float):
             kept[name] = one
     return kept or None
+
+
+def _with_real_numbers(value: Any) -> Any:
+    """The same with nothing where a number is none, or longer than answers of ours can have."""
+    if isinstance(value, int | float) and not _LEAST <= value <= _MOST:
+        return None  # NaN is not between the two either
+    if isinstance(value, list):
+        return [_with_real_numbers(one) for one in value]
+    if isinstance(value, Mapping):
+        return {name: _with_real_numbers(one) for name, one in value.items()}
+    return value
+
+
+def to_seconds(value: object) -> float | None:
+    """A time that was measured; None when it is none."""
+    return float(value) if isinstance(value, int | float) and 0 <= value <= _MOST else None
 
 
 def to_units(value: str | None) -> float | None:

@@ -261,12 +261,14 @@ def check_input(submission: Submission) -> None:
 
 
 def parse_time(text: object) -> datetime | None:
-    """An RFC 3339 time as an aware datetime in UTC; None when it is none."""
+    """An RFC 3339 time as an aware datetime in UTC; None when it is none, or beyond reckoning."""
     if not isinstance(text, str):
         return None
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
+        return None
+    if not 1970 <= when.year < 9999:
         return None
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 

@@ -8,9 +8,11 @@ from urllib.parse import unquote_to_bytes
 # Characters that are decoded at a time; a multiple of four.
 _PIECE = 256 * 1024
 _MOST_HEADER_CHARACTERS = 1024
-# With parameters as they occur: `;charset=utf-8`, `;utf8`, `;name="a b.png"`.
+# With parameters as they occur: `;charset=utf-8`, `;utf8`, `;name="a b.png"`; and, as browsers
+# write it, `;codecs=vp9,opus` with a comma that does not end it.
 _HEADER = re.compile(
-    r"data:(?P<type>[\w!#$&^.+-]+/[\w!#$&^.+-]+)?(?P<parameters>(;[^,;\"]*(\"[^\"]*\")?)*),",
+    r"data:(?P<type>[\w!#$&^.+-]+/[\w!#$&^.+-]+)?"
+    r"(?P<parameters>;codecs=[\w.]+(, ?[\w.]+)+;base64|(;[^,;\"]*(\"[^\"]*\")?)*),",
     re.IGNORECASE,
 )
 _SPACE = re.compile(r"\s+")

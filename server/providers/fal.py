@@ -20,6 +20,7 @@ from server.providers.answers import (
     LimitedTransport,
     read_json,
     to_metrics,
+    to_seconds,
     to_units,
 )
 from server.providers.base import (
@@ -161,7 +162,7 @@ class Fal:
         common: dict[str, Any] = {
             "id": prediction_id,
             "model": model,
-            "seconds": float(seconds) if isinstance(seconds, int | float) else None,
+            "seconds": to_seconds(seconds),
             "metrics": to_metrics(metrics),
             "handles": handles,
         }

@@ -40,7 +40,8 @@ def find_files(output: object, expires_at: datetime | None) -> Found:
     """Every file in a model's output, however deeply nested; a URL that comes twice is one."""
     found: dict[str, Output] = {}
     left_out: set[str] = set()
-    for url, content_type, name in _files(output):
+    for told, content_type, name in _files(output):
+        url = told.strip()
         if url in found:
             continue
         if len(found) < MOST_FILES:
@@ -82,18 +83,22 @@ def _without_prose(values: list[Any]) -> list[Any]:
     return [
         one
         for one in values
-        if not isinstance(one, str) or data_uri.is_one(one) or _known_type(_url_name(one))
+        if not isinstance(one, str)
+        or data_uri.is_one(one.strip())
+        or _known_type(_url_name(one.strip()))
     ]
 
 
 def _is_file(text: str) -> bool:
+    text = text.strip()  # programs like to end what they print with a line break
     if data_uri.is_one(text):
         return True
     if len(text) > MOST_URL_CHARACTERS or not _WEB_URL.fullmatch(text):
         return False
     try:
-        return bool(urlsplit(text).hostname)
-    except ValueError:
+        parts = urlsplit(text)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # also for a port that is none
         return False
 
 

@@ -20,9 +20,8 @@ from replicate.webhook import (
     WebhookSigningSecret,
 )
 
-from server import json_bounds
 from server.providers import models
-from server.providers.answers import AnswerTooLarge
+from server.providers.answers import AnswerTooLarge, read_json
 from server.providers.base import (
     REFUSED_CODES,
     BadWebhook,
@@ -218,8 +217,8 @@ class Replicate:
         if problem:
             raise BadWebhook(f"Not a genuine Replicate webhook: {problem}")
         try:
-            return to_prediction(json_bounds.loads(body))
-        except (ValueError, TypeError) as error:
+            return to_prediction(read_json(body))
+        except (AnswerTooLarge, ValueError, TypeError) as error:
             raise BadWebhook(f"The webhook is no prediction: {error}") from error
 
     async def _fetch_secret(self) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from server.providers.answers import to_metrics
+from server.providers.answers import to_metrics, to_seconds
 from server.providers.base import Prediction, Status, clean, parse_time
 from server.providers.files import Found, find_files
 
@@ -56,7 +56,7 @@ def to_prediction(raw: Mapping[str, Any]) -> Prediction:
         model=raw.get("model") if isinstance(raw.get("model"), str) else None,
         input=given if isinstance(given, Mapping) else None,
         created_at=created,
-        seconds=float(seconds) if isinstance(seconds, int | float) else None,
+        seconds=to_seconds(seconds),
         metrics=to_metrics(metrics),
     )
 

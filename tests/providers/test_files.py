@@ -1,6 +1,7 @@
 """Which strings of an output are files, and what is known of them before their bytes."""
 
 import base64
+import math
 import os
 from typing import Any
 
@@ -13,6 +14,7 @@ from server.providers.answers import (
     AnswerTooLarge,
     read_json,
     to_metrics,
+    to_seconds,
     to_units,
 )
 from server.providers.base import Output, clean
@@ -51,6 +53,12 @@ def nested(depth: int, value: Any) -> Any:
         (["data:image/svg+xml;utf8,<svg a='1' />"], ["data:image/svg+xml;utf8,<svg a='1' />"]),
         ("data:,plain", ["data:,plain"]),
         ("HTTPS://R.EXAMPLE/A.PNG", ["HTTPS://R.EXAMPLE/A.PNG"]),
+        # As programs print it: with a line break at the end.
+        (f"{A}\n", [A]),
+        ([f" {A}", f"{A}\r\n", {"url": f"{B}\n"}], [A, B]),
+        ([f"{A}\n", "a caption"], [A]),
+        (f"\n{URI}\n", [URI]),
+        ([f" {URI}", "a caption"], [URI]),
         # Texts, and what is none of ours to fetch.
         ("a fox", []),
         ("see https://r.example/a.png", []),
@@ -58,6 +66,8 @@ def nested(depth: int, value: Any) -> Any:
         ("https://", []),
         ("https:///a.png", []),
         ("http://[x/a.png", []),
+        ("http://r.example:99999/a.png", []),
+        ("http://r.example:port/a.png", []),
         ("ftp://r.example/a.png", []),
         ("file:///etc/passwd", []),
         ("//r.example/a.png", []),
@@ -127,6 +137,10 @@ def test_the_number_of_files_has_a_bound() -> None:
         ("data:image/png;base64,-_%2B%2f", base64.b64decode("+/+/")),
         ("data:image/png;charset=x;BASE64,QUJD", b"ABC"),
         ('DATA:text/plain;name="a,b";base64,QUJD', b"ABC"),
+        ("data:video/webm;codecs=vp9,opus;base64,QUJD", b"ABC"),
+        ("data:video/mp4;codecs=avc1.42E01E, mp4a.40.2;base64,QUJD", b"ABC"),
+        ("data:video/webm;codecs=vp9;base64,QUJD", b"ABC"),
+        ("data:text/plain;codecs=a,b;c", b"b;c"),
         ("data:,a%20b%00%ff", b"a b\x00\xff"),
         ("data:text/plain;charset=utf-8,ä", "ä".encode()),
         ("data:;base64,", b""),
@@ -164,8 +178,12 @@ def test_an_answer_has_bounds() -> None:
     """A model may put a million lists into its output, or nest them beyond the parser."""
     with pytest.raises(AnswerTooLarge):
         read_json(b"[" + b"[]," * json_bounds.ANSWERED + b"[]]")
-    with pytest.raises(json_bounds.TooDeepError):
-        read_json(b"[" * 1000 + b"]" * 1000)
+    for depth in (json_bounds.DEEPEST + 1, 10_000):
+        with pytest.raises(AnswerTooLarge):
+            read_json(b"[" * depth + b"]" * depth)
+    for half in (b"[" * 10_000, b"[" * 9 + b"]" * 10_000, b"[{" * 5_000 + b"]}" * 5_000):
+        with pytest.raises(json_bounds.UnmatchedError):
+            read_json(half)
     with pytest.raises(ValueError, match="Expecting"):
         read_json(b"<html>")
     assert read_json(b'{"a": [1]}') == {"a": [1]}
@@ -180,11 +198,31 @@ def test_an_answer_has_bounds() -> None:
         (MEASURED, MEASURED),
         ({"long": "x" * MOST_METRICS_BYTES, "predict_time": 1.5}, {"predict_time": 1.5}),
         ({"long": "x" * MOST_METRICS_BYTES}, None),
+        ({"a": math.inf, "b": [math.nan, 10**400]}, {"a": None, "b": [None, None]}),
+        ({"tokens": 2**63 - 1, "more": 2**63}, {"tokens": 2**63 - 1, "more": None}),
     ],
 )
 def test_metrics_are_kept_as_told_within_a_bound(told: Any, kept: Any) -> None:
     """They are the provider's words about money; a row is no place for megabytes."""
     assert to_metrics(told) == kept
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        *[(1.5, 1.5), (3, 3.0), (0, 0.0)],
+        *[(none, None) for none in (None, "3", -1, math.nan, math.inf, 10**400, [1])],
+    ],
+)
+def test_seconds(told: object, seconds: float | None) -> None:
+    """A number that can be added up, or nothing: a prediction is not lost for its clock."""
+    assert to_seconds(told) == seconds
+
+
+def test_texts_of_an_answer_can_be_written_down() -> None:
+    """Half a surrogate pair is legal JSON, but neither a row nor an answer of ours takes it."""
+    told = read_json(rb'{"a": ["\ud83d\ude00 \ud83d", {"\udfff": "https://r.example/\ud800.png"}]}')
+    assert told == {"a": ["\U0001f600 \ufffd", {"\ufffd": "https://r.example/\ufffd.png"}]}
 
 
 @pytest.mark.parametrize(

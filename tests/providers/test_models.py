@@ -102,6 +102,9 @@ def test_times_and_waits() -> None:
     assert moment is not None
     assert moment.isoformat() == "2026-11-21T08:00:00.123000+00:00"
     assert parse_time("yesterday") is None
+    # One hour more, or less, and the calendar ends.
+    for end in ("9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"):
+        assert parse_time(end) is None
     check_input(Submission("a/b", {"prompt": "ä"}))
 
 
