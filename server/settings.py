@@ -4,8 +4,9 @@ import os
 import secrets
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server.blobs.owner import hand_over
@@ -30,6 +31,21 @@ def _seconds(value: object) -> object:
     return value
 
 
+def _web_url(value: str) -> str:
+    """A URL that others are given, or that is asked for: one that is none costs predictions."""
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("a URL is wanted, as in https://reelbase.example.com")
+    return value
+
+
+WebUrl = Annotated[str, AfterValidator(_web_url)]
+
+
 class Settings(BaseSettings):
     """Every setting, with its default. Names in the environment begin with `REELBASE_`."""
 
@@ -38,7 +54,7 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Path("./data")
-    public_url: str | None = None
+    public_url: WebUrl | None = None
     secret_key: str | None = Field(default=None, repr=False)
     bootstrap_key: str | None = Field(default=None, repr=False, min_length=16)
     cors_origins: str = ""
@@ -73,12 +89,12 @@ class Settings(BaseSettings):
     replicate_api_token: str | None = Field(
         default=None, repr=False, validation_alias="REPLICATE_API_TOKEN"
     )
-    replicate_base_url: str = Field(
+    replicate_base_url: WebUrl = Field(
         default="https://api.replicate.com", validation_alias="REPLICATE_BASE_URL"
     )
     fal_key: str | None = Field(default=None, repr=False, validation_alias="FAL_KEY")
-    fal_queue_url: str = Field(default="https://queue.fal.run", validation_alias="FAL_QUEUE_URL")
-    fal_jwks_url: str = Field(
+    fal_queue_url: WebUrl = Field(default="https://queue.fal.run", validation_alias="FAL_QUEUE_URL")
+    fal_jwks_url: WebUrl = Field(
         default="https://rest.fal.ai/.well-known/jwks.json", validation_alias="FAL_JWKS_URL"
     )
     fly_app_name: str | None = Field(default=None, validation_alias=AliasChoices("FLY_APP_NAME"))

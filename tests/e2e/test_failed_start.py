@@ -154,6 +154,10 @@ def test_a_spoilt_folder_is_named(
         ({"REELBASE_BACKUP_TARGET": "s3://"}, "names no bucket"),
         ({"REELBASE_DOWNLOAD_PROXY": "http://user:hush@["}, "REELBASE_DOWNLOAD_PROXY"),
         ({"REELBASE_ALLOW_PRIVATE_URLS": "a b"}, "host and a port"),
+        ({"REELBASE_PUBLIC_URL": "reelbase.example.com"}, "REELBASE_PUBLIC_URL"),
+        ({"REPLICATE_BASE_URL": "http://["}, "REPLICATE_BASE_URL"),
+        ({"FAL_QUEUE_URL": "https://queue.example:port"}, "FAL_QUEUE_URL"),
+        ({"FAL_JWKS_URL": "https://"}, "FAL_JWKS_URL"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
