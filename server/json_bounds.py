@@ -50,7 +50,7 @@ def check(text: bytes, most: int) -> None:
     brackets = outside.translate(None, _NO_BRACKETS)
     # Only the opening ones were counted, and each round goes through all of them.
     if 2 * sum(brackets.count(one) for one in _OPENING) < len(brackets):
-        raise TooDeepError
+        raise UnmatchedError
     # Each round takes the innermost level away.
     for _ in range(DEEPEST):
         if not brackets:
