@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, insert, or_, select
 
+from server.catalog.records import Record
 from server.catalog.tables import alias, asset, in_trash
 
 # What an alias is a name of: a storage key, an asset's old id, the old id of a generated video.
@@ -91,13 +92,22 @@ def known(conn: Connection, user_id: str, kind: str, source: str, name: str) -> 
     return conn.execute(query).scalar()
 
 
-def meanings(conn: Connection, kind: str, name: str) -> list[Row[Any]]:
-    """What a name means to whomever and by whichever source: `source`, and of the asset (in the
-    trash or not) `id`, `user_id`, `size` and `sha256`.
-    """
+@dataclass(frozen=True, slots=True)
+class Meaning(Record):
+    """An asset, in the trash or not, that a source gave a name to."""
+
+    source: str
+    id: str
+    user_id: str
+    size: int | None
+    sha256: str | None
+
+
+def meanings(conn: Connection, kind: str, name: str) -> list[Meaning]:
+    """Every asset that has a name, of any user and source."""
     query = select(alias.c.source, asset.c.id, asset.c.user_id, asset.c.size, asset.c.sha256)
     query = query.join(asset, asset.c.id == alias.c.asset_id)
-    return list(conn.execute(query.where(alias.c.kind == kind, alias.c.name == name)))
+    return Meaning.all(conn, query.where(alias.c.kind == kind, alias.c.name == name))
 
 
 def drop(conn: Connection, kind: str, name: str, asset_id: str) -> None:

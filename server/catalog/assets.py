@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
     and_,
     func,
@@ -22,6 +21,15 @@ from server.blobs import rows as blob_rows
 from server.blobs.store import Sealed
 from server.catalog import access, aliases, events, names, pages
 from server.catalog.ids import new_id
+from server.catalog.records import (
+    Asset,
+    AssetChanges,
+    Kind,
+    ProcessingState,
+    Role,
+    StorageState,
+    Visibility,
+)
 from server.catalog.tables import asset, clip, in_trash, job, output, prediction, project, scene
 
 # What the poster of an asset is called in a query.
@@ -52,9 +60,9 @@ class Served:
 
     id: str
     user_id: str
-    visibility: str
+    visibility: Visibility
     token_epoch: int
-    storage_state: str
+    storage_state: StorageState
     blob_id: int | None
     size: int
     sha256: str
@@ -73,14 +81,14 @@ def insert_asset(
     *,
     user_id: str,
     project_id: str,
-    role: str,
-    kind: str,
+    role: Role,
+    kind: Kind,
     filename: str,
     content_type: str,
     now: datetime,
     scene_id: str | None = None,
-    storage_state: str = "pending",
-    processing_state: str = "waiting",
+    storage_state: StorageState = "pending",
+    processing_state: ProcessingState = "waiting",
     **columns: Any,
 ) -> str:
     """A new asset under a free storage key; its id. `filename` must be safe already."""
@@ -126,14 +134,14 @@ def insert_asset(
     return asset_id
 
 
-def outputs_of(conn: Connection, prediction_row: int) -> list[Row[Any]]:
+def outputs_of(conn: Connection, prediction_row: int) -> list[Asset]:
     """The assets of a prediction in the provider's order, also those in the trash."""
     query = (
         _rows()
         .join(output, output.c.asset_id == asset.c.id)
         .where(output.c.prediction == prediction_row, _there(True))
     )
-    return list(conn.execute(query.order_by(output.c.position)))
+    return Asset.all(conn, query.order_by(output.c.position))
 
 
 def attach_blob(
@@ -158,16 +166,16 @@ def attach_blob(
     events.asset_changed(conn, asset_id)
 
 
-def get(conn: Connection, asset_id: str, *, trashed: bool = False) -> Row[Any] | None:
-    """An asset's row, with `poster_id`; of one in the trash only when that is asked for."""
-    return conn.execute(_rows().where(asset.c.id == asset_id, _there(trashed))).first()
+def get(conn: Connection, asset_id: str, *, trashed: bool = False) -> Asset | None:
+    """An asset; one in the trash only when that is asked for."""
+    return Asset.first(conn, _rows().where(asset.c.id == asset_id, _there(trashed)))
 
 
 @dataclass(frozen=True)
 class Listed:
     """A page of a list, and how many match its filters of how many there are."""
 
-    page: pages.Page
+    page: pages.Page[Asset]
     matching: int
     everything: int
 
@@ -204,14 +212,16 @@ def list_assets(
                 asset.c.prompt.ilike(pattern, escape="\\"),
             )
         )
-    page = pages.fetch(conn, _rows().where(*mine, *wanted), asset, cursor=cursor, limit=limit)
+    page = pages.fetch(
+        conn, Asset, _rows().where(*mine, *wanted), asset, cursor=cursor, limit=limit
+    )
     count = select(func.count()).select_from(asset).where(*mine)
     everything = int(conn.execute(count).scalar_one())
     matching = int(conn.execute(count.where(*wanted)).scalar_one()) if wanted else everything
     return Listed(page, matching, everything)
 
 
-def of_job(conn: Connection, job_ids: list[str]) -> list[Row[Any]]:
+def of_job(conn: Connection, job_ids: list[str]) -> list[Asset]:
     """The assets that these jobs made: clip by clip in the provider's order, then the others.
 
     Each with `clip_id` and the provider's `prediction_id`, where it is a prediction's.
@@ -232,7 +242,7 @@ def of_job(conn: Connection, job_ids: list[str]) -> list[Row[Any]]:
             asset.c.id,
         )
     )
-    return list(conn.execute(query))
+    return Asset.all(conn, query)
 
 
 def served(conn: Connection, asset_id: str, *, trashed: bool = False) -> Served | None:
@@ -278,7 +288,7 @@ def id_of_key(
     return found or aliases.find(conn, aliases.KEY, key, asker, trashed=trashed)
 
 
-def change(conn: Connection, asset_id: str, /, **values: Any) -> None:
+def change(conn: Connection, asset_id: str, /, **values: Unpack[AssetChanges]) -> None:
     """Set columns of an asset; caches forget it."""
     conn.execute(update(asset).where(asset.c.id == asset_id).values(**values))
     access.bump(conn)
@@ -286,7 +296,7 @@ def change(conn: Connection, asset_id: str, /, **values: Any) -> None:
 
 
 def rename(
-    conn: Connection, row: Row[Any], filename: str, *, kind: str | None = None, now: datetime
+    conn: Connection, row: Asset, filename: str, *, kind: Kind | None = None, now: datetime
 ) -> None:
     """Call an asset something else, or another kind; its old key goes on meaning it.
 
@@ -301,7 +311,7 @@ def rename(
 
 def move(
     conn: Connection,
-    row: Row[Any],
+    row: Asset,
     *,
     project_id: str,
     scene_id: str | None,
@@ -315,16 +325,16 @@ def move(
     if (project_id, scene_id, filename) == (row.project_id, row.scene_id, row.filename):
         return
     _file(conn, row, project_id, scene_id, row.kind, filename, now)
-    for poster in conn.execute(select(asset).where(asset.c.poster_of == row.id)).all():
+    for poster in Asset.all(conn, select(asset).where(asset.c.poster_of == row.id)):
         _file(conn, poster, project_id, scene_id, poster.kind, poster.filename, now)
 
 
 def _file(
     conn: Connection,
-    row: Row[Any],
+    row: Asset,
     project_id: str,
     scene_id: str | None,
-    kind: str,
+    kind: Kind,
     filename: str,
     now: datetime,
 ) -> None:
@@ -375,16 +385,16 @@ def delete(conn: Connection, asset_id: str) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
-def to_process(conn: Connection, limit: int) -> list[Row[Any]]:
-    """Stored assets whose probe and poster wait to be made, oldest first."""
+def to_process(conn: Connection, limit: int) -> list[str]:
+    """Stored assets whose probe and poster wait to be made, by id, oldest first."""
     query = (
-        select(asset)
+        select(asset.c.id)
         .where(asset.c.processing_state == "waiting", asset.c.storage_state == "stored")
         .where(asset.c.deleted_at.is_(None))
         .order_by(asset.c.created_at)
         .limit(limit)
     )
-    return list(conn.execute(query))
+    return list(conn.execute(query).scalars())
 
 
 def to_save(conn: Connection, now: datetime, limit: int) -> list[str]:

@@ -1,17 +1,27 @@
 """Messages to callers' own webhooks: each is a row until it is delivered or given up."""
 
 import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from server.catalog import assets
 from server.catalog.ids import new_id
+from server.catalog.records import Delivery, Job
 from server.catalog.tables import clip, delivery, job, user
 
 
-def record(conn: Connection, row: Row[Any]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due(Delivery):
+    """A message with where it goes, and what signs it."""
+
+    webhook_url: str = field(repr=False)
+    webhook_secret: str = field(repr=False)
+
+
+def record(conn: Connection, row: Job) -> None:
     """Have the state of a job told to its webhook (`row` is the job's)."""
     now = datetime.now(UTC)
     event = f"job.{row.status}"
@@ -53,8 +63,8 @@ def record(conn: Connection, row: Row[Any]) -> None:
     )
 
 
-def due(conn: Connection, now: datetime, limit: int) -> list[Row[Any]]:
-    """Messages to be sent now, with where to and what signs them; the oldest first.
+def due(conn: Connection, now: datetime, limit: int) -> list[Due]:
+    """Messages to be sent now, the oldest first.
 
     Of one job only the first that waits: its messages arrive in their order.
     """
@@ -65,16 +75,16 @@ def due(conn: Connection, now: datetime, limit: int) -> list[Row[Any]]:
         .where(delivery.c.next_at.is_not(None))
         .order_by(delivery.c.created_at, delivery.c.id)
     )
-    first: dict[str, Row[Any]] = {}
-    for row in conn.execute(waiting):
-        first.setdefault(row.job_id, row)
-    return [row for row in first.values() if row.next_at <= now][:limit]
+    first: dict[str, Due] = {}
+    for message in Due.all(conn, waiting):
+        first.setdefault(message.job_id, message)
+    return [one for one in first.values() if one.next_at and one.next_at <= now][:limit]
 
 
-def of_job(conn: Connection, job_id: str) -> list[Row[Any]]:
+def of_job(conn: Connection, job_id: str) -> list[Delivery]:
     """The messages about a job, oldest first."""
     query = select(delivery).where(delivery.c.job_id == job_id)
-    return list(conn.execute(query.order_by(delivery.c.created_at, delivery.c.id)))
+    return Delivery.all(conn, query.order_by(delivery.c.created_at, delivery.c.id))
 
 
 def attempted(conn: Connection, delivery_id: str, /, **values: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
+from server.catalog.records import Asset, Event
 from server.catalog.tables import asset, change_event, clip, job, project, scene
 
 # How long a client may have been away and still go on from where it was.
@@ -68,14 +69,14 @@ def clip_changed(conn: Connection, clip_id: str) -> None:
 
 def asset_changed(conn: Connection, asset_id: str) -> None:
     """An asset is new, or other than it was; one in the trash is gone, to who follows."""
-    row = conn.execute(select(asset).where(asset.c.id == asset_id)).first()
+    row = Asset.first(conn, select(asset).where(asset.c.id == asset_id))
     if row is not None:
         gone = {"id": asset_id, "deleted": True}
         _record(conn, row.user_id, "asset", _asset(row) if row.deleted_at is None else gone)
 
 
-def assets_changed(conn: Connection, rows: Sequence[Row[Any]]) -> None:
-    """Assets, by their rows, are in sight again."""
+def assets_changed(conn: Connection, rows: Sequence[Asset]) -> None:
+    """Record that assets were restored."""
     if not rows:
         return
     now = datetime.now(UTC)
@@ -114,7 +115,7 @@ def scene_changed(conn: Connection, scene_id: str) -> None:
         _record(conn, row.user_id, "scene", {**_named(row), "project_id": row.project_id})
 
 
-def after(conn: Connection, user_id: str, last: int, limit: int) -> list[Row[Any]]:
+def after(conn: Connection, user_id: str, last: int, limit: int) -> list[Event]:
     """A user's events after number `last`, in their order."""
     query = (
         select(change_event)
@@ -122,7 +123,7 @@ def after(conn: Connection, user_id: str, last: int, limit: int) -> list[Row[Any
         .order_by(change_event.c.id)
         .limit(limit)
     )
-    return list(conn.execute(query))
+    return Event.all(conn, query)
 
 
 def bounds(conn: Connection) -> tuple[int, int]:
@@ -145,7 +146,7 @@ def forget_old(conn: Connection, now: datetime) -> None:
     )
 
 
-def _asset(row: Row[Any]) -> dict[str, Any]:
+def _asset(row: Asset) -> dict[str, Any]:
     data = {name: getattr(row, name) for name in _ASSET}
     expires = data["source_expires_at"]
     data["source_expires_at"] = expires.isoformat().replace("+00:00", "Z") if expires else None

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
-from sqlalchemy import Connection, Row, Select, and_, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, func, insert, select, update
 
 from server.catalog import deliveries, events, pages
 from server.catalog.ids import new_id
+from server.catalog.records import Clip, ClipChanges, Job, JobChanges
 from server.catalog.tables import clip, job, prediction, project
 
 ACTIVE = ("queued", "processing", "storing")
@@ -131,7 +132,7 @@ def _insert(conn: Connection, **values: Any) -> str:
 
 def active_downloads(
     conn: Connection, *, user_id: str, project_id: str, scene_id: str | None, url: str
-) -> list[Row[Any]]:
+) -> list[Job]:
     """A user's downloads of a URL to a place that are under way, oldest first."""
     query = select(job).where(
         job.c.user_id == user_id,
@@ -142,12 +143,12 @@ def active_downloads(
         job.c.scene_id.is_not_distinct_from(scene_id),
         job.c.url == url,
     )
-    return list(conn.execute(query.order_by(job.c.created_at, job.c.id)))
+    return Job.all(conn, query.order_by(job.c.created_at, job.c.id))
 
 
-def get(conn: Connection, job_id: str) -> Row[Any] | None:
+def get(conn: Connection, job_id: str) -> Job | None:
     """A job's row."""
-    return conn.execute(select(job).where(job.c.id == job_id)).first()
+    return Job.first(conn, select(job).where(job.c.id == job_id))
 
 
 def add_note(conn: Connection, job_id: str, note: str) -> None:
@@ -193,15 +194,15 @@ def waiting_clips(conn: Connection, user_id: str) -> int:
     return int(conn.execute(query).scalar_one())
 
 
-def by_idempotency_key(conn: Connection, user_id: str, key: str) -> Row[Any] | None:
+def by_idempotency_key(conn: Connection, user_id: str, key: str) -> Job | None:
     """The job that a user's key has made already."""
     query = select(job).where(job.c.user_id == user_id, job.c.idempotency_key == key)
-    return conn.execute(query).first()
+    return Job.first(conn, query)
 
 
-def in_sight(conn: Connection, job_id: str) -> Row[Any] | None:
+def in_sight(conn: Connection, job_id: str) -> Job | None:
     """A job's row, unless its project is in the trash."""
-    return conn.execute(_in_sight().where(job.c.id == job_id)).first()
+    return Job.first(conn, _in_sight().where(job.c.id == job_id))
 
 
 def list_jobs(
@@ -213,7 +214,7 @@ def list_jobs(
     dismissed: bool | None,
     cursor: str | None,
     limit: int,
-) -> pages.Page:
+) -> pages.Page[Job]:
     """A user's jobs, newest first."""
     query = _in_sight().where(job.c.user_id == user_id)
     for name, value in filters.items():
@@ -222,10 +223,10 @@ def list_jobs(
         query = query.where(job.c.status.in_(ACTIVE if active else ENDED))
     if dismissed is not None:
         query = query.where(job.c.dismissed_at.is_not(None) == dismissed)
-    return pages.fetch(conn, query, job, cursor=cursor, limit=limit)
+    return pages.fetch(conn, Job, query, job, cursor=cursor, limit=limit)
 
 
-def clips_of(conn: Connection, job_ids: Iterable[str]) -> list[Row[Any]]:
+def clips_of(conn: Connection, job_ids: Iterable[str]) -> list[Clip]:
     """The clips of jobs, in their order, with what the provider measured of their predictions."""
     its = and_(
         prediction.c.clip_id == clip.c.id, prediction.c.prediction_id == clip.c.prediction_id
@@ -235,18 +236,18 @@ def clips_of(conn: Connection, job_ids: Iterable[str]) -> list[Row[Any]]:
         .outerjoin(prediction, its)
         .where(clip.c.job_id.in_(list(job_ids)))
     )
-    return list(conn.execute(query.order_by(clip.c.job_id, clip.c.position)))
+    return Clip.all(conn, query.order_by(clip.c.job_id, clip.c.position))
 
 
-def get_clip(conn: Connection, clip_id: str) -> Row[Any]:
+def get_clip(conn: Connection, clip_id: str) -> Clip:
     """A clip's row; it must be there."""
-    return conn.execute(select(clip).where(clip.c.id == clip_id)).one()
+    return Clip.of(conn.execute(select(clip).where(clip.c.id == clip_id)).one())
 
 
-def active(conn: Connection) -> list[Row[Any]]:
+def active(conn: Connection) -> list[Job]:
     """Jobs that are not ended, oldest first."""
     query = select(job).where(job.c.status.in_(ACTIVE)).order_by(job.c.created_at, job.c.id)
-    return list(conn.execute(query))
+    return Job.all(conn, query)
 
 
 def any_active(conn: Connection, project_id: str) -> bool:
@@ -261,7 +262,7 @@ def count_by_state(conn: Connection) -> dict[tuple[str, str], int]:
     return {(kind, status): int(count) for kind, status, count in conn.execute(query)}
 
 
-def change(conn: Connection, job_id: str, /, **values: Any) -> None:
+def change(conn: Connection, job_id: str, /, **values: Unpack[JobChanges]) -> None:
     """Set columns of a job; whoever follows it, or asked to be told, will be."""
     conn.execute(update(job).where(job.c.id == job_id).values(**values))
     events.job_changed(conn, job_id)
@@ -272,32 +273,32 @@ def change(conn: Connection, job_id: str, /, **values: Any) -> None:
         deliveries.record(conn, row)
 
 
-def change_clip(conn: Connection, clip_id: str, /, **values: Any) -> None:
+def change_clip(conn: Connection, clip_id: str, /, **values: Unpack[ClipChanges]) -> None:
     """Set columns of a clip."""
     conn.execute(update(clip).where(clip.c.id == clip_id).values(**values))
     events.clip_changed(conn, clip_id)
 
 
-def clip_of_prediction(conn: Connection, provider: str, prediction_id: str) -> Row[Any] | None:
+def clip_of_prediction(conn: Connection, provider: str, prediction_id: str) -> Clip | None:
     """The clip that has this prediction of a provider."""
     query = (
         select(clip)
         .join(job, job.c.id == clip.c.job_id)
         .where(job.c.provider == provider, clip.c.prediction_id == prediction_id)
     )
-    return conn.execute(query).first()
+    return Clip.first(conn, query)
 
 
-def clip_of_nonce(conn: Connection, nonce: str) -> Row[Any] | None:
+def clip_of_nonce(conn: Connection, nonce: str) -> Clip | None:
     """The clip whose current submission has this nonce."""
-    return conn.execute(select(clip).where(clip.c.nonce == nonce)).first()
+    return Clip.first(conn, select(clip).where(clip.c.nonce == nonce))
 
 
-def start_over(conn: Connection, row: Row[Any]) -> None:
+def start_over(conn: Connection, clip_id: str) -> None:
     """Have a clip ask for a new prediction."""
     change_clip(
         conn,
-        row.id,
+        clip_id,
         status="queued",
         progress=0.0,
         resends=0,

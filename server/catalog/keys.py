@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
 from server.catalog import access
 from server.catalog.ids import new_id
+from server.catalog.records import Key
 from server.catalog.tables import api_key, session, sign_in_link, user
 
 SCOPES = ("read", "write", "generate", "admin")
@@ -109,25 +110,25 @@ def adopt(
     return key_id
 
 
-def get(conn: Connection, key_id: str) -> Row[Any] | None:
+def get(conn: Connection, key_id: str) -> Key | None:
     """A key's row (never the key)."""
-    return conn.execute(select(api_key).where(api_key.c.id == key_id)).first()
+    return Key.first(conn, select(api_key).where(api_key.c.id == key_id))
 
 
-def by_hash(conn: Connection, key_hash: str) -> Row[Any] | None:
+def by_hash(conn: Connection, key_hash: str) -> Key | None:
     """The row of the key with this hash, revoked or not."""
-    return conn.execute(select(api_key).where(api_key.c.hash == key_hash)).first()
+    return Key.first(conn, select(api_key).where(api_key.c.hash == key_hash))
 
 
-def list_keys(conn: Connection, user_id: str | None) -> list[Row[Any]]:
+def list_keys(conn: Connection, user_id: str | None) -> list[Key]:
     """A user's keys, or everybody's, oldest first."""
     query = select(api_key).order_by(api_key.c.created_at, api_key.c.id)
     if user_id is not None:
         query = query.where(api_key.c.user_id == user_id)
-    return list(conn.execute(query))
+    return Key.all(conn, query)
 
 
-def made_by(conn: Connection, key_id: str, now: datetime) -> list[Row[Any]]:
+def made_by(conn: Connection, key_id: str, now: datetime) -> list[Key]:
     """The good keys that a key made, and those that they made in turn, oldest first.
 
     Keys that are revoked or expired are left out; what they made is not.
@@ -139,10 +140,10 @@ def made_by(conn: Connection, key_id: str, now: datetime) -> list[Row[Any]]:
         .where(api_key.c.id.in_(select(made.c.id)))
         .order_by(api_key.c.created_at, api_key.c.id)
     )
-    return [row for row in conn.execute(query) if is_good(row, now)]
+    return [key for key in Key.all(conn, query) if is_good(key, now)]
 
 
-def is_good(row: Row[Any], now: datetime) -> bool:
+def is_good(row: Key, now: datetime) -> bool:
     """Whether a key is neither revoked nor expired."""
     return row.revoked_at is None and (row.expires_at is None or row.expires_at > now)
 

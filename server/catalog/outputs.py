@@ -1,12 +1,13 @@
 """Outputs: which asset is which file of which prediction, and which one a clip is about."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, insert, select
+from sqlalchemy import Connection, Select, and_, insert, select
 
 from server.catalog import assets, jobs
+from server.catalog.records import Asset
 from server.catalog.tables import clip, job, output, prediction
 
 
@@ -43,7 +44,7 @@ def prediction_row(conn: Connection, clip_id: str) -> int | None:
     return number.scalar()
 
 
-def of_clip(conn: Connection, clip_id: str) -> list[Row[Any]]:
+def of_clip(conn: Connection, clip_id: str) -> list[Asset]:
     """The assets of a clip's current prediction in the provider's order, also in the trash."""
     number = prediction_row(conn, clip_id)
     return [] if number is None else assets.outputs_of(conn, number)
@@ -90,7 +91,7 @@ def settle_main(conn: Connection, asset_id: str) -> None:
         jobs.change_clip(conn, current.id, asset_id=main.id)
 
 
-def main_of(made: list[Row[Any]]) -> Row[Any] | None:
+def main_of(made: Sequence[Asset]) -> Asset | None:
     """The first video among a prediction's assets, else the first of them."""
     return next((one for one in made if one.kind == "video"), made[0] if made else None)
 

@@ -5,25 +5,32 @@ import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic
 
-from sqlalchemy import Connection, Row, Select, Table, tuple_
+from sqlalchemy import Connection, Select, Table, tuple_
 from sqlalchemy.sql import literal
 
+from server.catalog.records import R
 from server.errors import Invalid
 
 
 @dataclass(frozen=True)
-class Page:
-    """A slice of a list: rows, and the cursor of what follows (None at the end)."""
+class Page(Generic[R]):
+    """A slice of a list: records, and the cursor of what follows (None at the end)."""
 
-    rows: Sequence[Row[Any]]
+    rows: Sequence[R]
     next_cursor: str | None
 
 
 def fetch(
-    conn: Connection, query: Select[Any], table: Table, *, cursor: str | None, limit: int
-) -> Page:
+    conn: Connection,
+    record: type[R],
+    query: Select[Any],
+    table: Table,
+    *,
+    cursor: str | None,
+    limit: int,
+) -> Page[R]:
     """Run `query` over `table` (it must select its `id` and `created_at`), newest first."""
     if cursor:
         at, row_id = _decode(cursor)
@@ -35,7 +42,8 @@ def fetch(
     rows = conn.execute(query).all()
     more = len(rows) > limit
     rows = rows[:limit]
-    return Page(rows, _encode(rows[-1].created_at, rows[-1].id) if more else None)
+    records = [record.of(row) for row in rows]
+    return Page(records, _encode(rows[-1].created_at, rows[-1].id) if more else None)
 
 
 def _encode(at: datetime, row_id: str) -> str:

@@ -4,12 +4,14 @@ The unique (provider, prediction) is what keeps two clips from owning one.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from server.catalog import jobs
+from server.catalog.records import Clip, ClipStatus, GenerateJob, Record
 from server.catalog.tables import clip, job, prediction
 
 
@@ -20,7 +22,7 @@ def own(
     handles: Mapping[str, str],
     *,
     now: datetime,
-    status: str = "processing",
+    status: ClipStatus = "processing",
 ) -> bool:
     """Give a clip the prediction that was made for it: from here on it is only looked up.
 
@@ -33,7 +35,9 @@ def own(
             jobs.change_clip(conn, clip_id, handles=dict(handles))
         return True
     of = jobs.get(conn, row.job_id)
-    if of is None or row.prediction_id is not None or _taken(conn, of.provider, prediction_id):
+    if not isinstance(of, GenerateJob) or row.prediction_id is not None:
+        return False
+    if _taken(conn, of.provider, prediction_id):
         return False
     conn.execute(
         insert(prediction).values(
@@ -72,7 +76,7 @@ def owned(conn: Connection, provider: str) -> set[str]:
     return set(conn.execute(query).scalars())
 
 
-def claimants(conn: Connection, row: Row[Any]) -> int:
+def claimants(conn: Connection, row: Clip) -> int:
     """How many clips, this one among them, wait for a prediction of just this input."""
     of = jobs.get(conn, row.job_id)
     if of is None:
@@ -139,8 +143,18 @@ def available_again(conn: Connection, clip_id: str, prediction_id: str) -> None:
     )
 
 
-def spending(conn: Connection, user_id: str, since: datetime | None = None) -> list[Row[Any]]:
-    """A user's predictions, billed seconds and cost (US dollars, where told), by project."""
+@dataclass(frozen=True, slots=True)
+class Spending(Record):
+    """A project's predictions, billed seconds and cost (US dollars, where told)."""
+
+    project_id: str | None
+    predictions: int
+    seconds: float | None
+    cost: float | None
+
+
+def spending(conn: Connection, user_id: str, since: datetime | None = None) -> list[Spending]:
+    """What a user's predictions cost, by project."""
     query = (
         select(
             prediction.c.project_id,
@@ -154,4 +168,4 @@ def spending(conn: Connection, user_id: str, since: datetime | None = None) -> l
     )
     if since is not None:
         query = query.where(prediction.c.at >= since)
-    return list(conn.execute(query))
+    return Spending.all(conn, query)

@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
     Table,
     and_,
@@ -21,6 +20,7 @@ from sqlalchemy import (
 
 from server.catalog import events
 from server.catalog.ids import new_id
+from server.catalog.records import Project, Scene
 from server.catalog.tables import asset, in_trash, project, scene, scene_asset
 
 MEDIA, AUDIO = "media", "audio"
@@ -62,16 +62,16 @@ def see_to_default(conn: Connection, user_id: str, now: datetime) -> None:
         events.project_changed(conn, fresh)
 
 
-def get(conn: Connection, project_id: str, *, trashed: bool = False) -> Row[Any] | None:
+def get(conn: Connection, project_id: str, *, trashed: bool = False) -> Project | None:
     """A project's row with `assets`, `bytes` and `scenes`; trashed ones only if asked for."""
     query = _projects(trashed).where(project.c.id == project_id)
-    return conn.execute(query.where(_there(project, trashed))).first()
+    return Project.first(conn, query.where(_there(project, trashed)))
 
 
-def own_project(conn: Connection, user_id: str, project_id: str) -> Row[Any] | None:
+def own_project(conn: Connection, user_id: str, project_id: str) -> Project | None:
     """A project's row if it is this user's, and not in the trash."""
     query = select(project).where(project.c.id == project_id, project.c.user_id == user_id)
-    return conn.execute(query.where(project.c.deleted_at.is_(None))).first()
+    return Project.first(conn, query.where(project.c.deleted_at.is_(None)))
 
 
 def find(conn: Connection, user_id: str, name_or_id: str) -> str | None:
@@ -88,11 +88,11 @@ def find_scene(conn: Connection, project_id: str, name_or_id: str) -> str | None
     return _named(conn, inside, scene, name_or_id)
 
 
-def list_projects(conn: Connection, user_id: str, *, trashed: bool) -> list[Row[Any]]:
+def list_projects(conn: Connection, user_id: str, *, trashed: bool) -> list[Project]:
     """A user's projects, the default one first, then by name; or those in the trash."""
     query = _projects(trashed).where(project.c.user_id == user_id, _where(project, trashed))
     ordered = query.order_by(project.c.is_default.desc(), project.c.name, project.c.id)
-    return list(conn.execute(ordered))
+    return Project.all(conn, ordered)
 
 
 def rename(conn: Connection, project_id: str, name: str) -> None:
@@ -109,16 +109,16 @@ def has_scene(conn: Connection, project_id: str, scene_id: str) -> bool:
 
 def get_scene(
     conn: Connection, project_id: str, scene_id: str, *, trashed: bool = False
-) -> Row[Any] | None:
+) -> Scene | None:
     """A scene's row with its two assets' ids, `assets` and `bytes`."""
     query = _scenes(trashed).where(scene.c.id == scene_id, scene.c.project_id == project_id)
-    return conn.execute(query.where(_there(scene, trashed))).first()
+    return Scene.first(conn, query.where(_there(scene, trashed)))
 
 
-def list_scenes(conn: Connection, project_id: str, *, trashed: bool) -> list[Row[Any]]:
+def list_scenes(conn: Connection, project_id: str, *, trashed: bool) -> list[Scene]:
     """A project's scenes in their order; or those in the trash."""
     query = _scenes(trashed).where(scene.c.project_id == project_id, _where(scene, trashed))
-    return list(conn.execute(query.order_by(scene.c.position, scene.c.created_at, scene.c.id)))
+    return Scene.all(conn, query.order_by(scene.c.position, scene.c.created_at, scene.c.id))
 
 
 def create_scene(

@@ -1,14 +1,14 @@
 """Issued tokens and the log of their use. What a token is made of: `server/tokens.py`."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from server.catalog import access, pages
 from server.catalog.ids import new_id
+from server.catalog.records import Record, Token
 from server.catalog.tables import asset, clip, token, token_access
 
 # Lines of the access log that are kept for one asset.
@@ -16,7 +16,7 @@ KEPT = 1000
 
 
 @dataclass(frozen=True)
-class Access:
+class Access(Record):
     """One attempt at an asset with a token: `outcome` is `ok` or why it was refused."""
 
     asset_id: str
@@ -72,12 +72,14 @@ def issue(
     return token_id, expires_at
 
 
-def get(conn: Connection, token_id: str) -> Row[Any] | None:
+def get(conn: Connection, token_id: str) -> Token | None:
     """A token's row."""
-    return conn.execute(select(token).where(token.c.id == token_id)).first()
+    return Token.first(conn, select(token).where(token.c.id == token_id))
 
 
-def list_tokens(conn: Connection, asset_id: str, *, cursor: str | None, limit: int) -> pages.Page:
+def list_tokens(
+    conn: Connection, asset_id: str, *, cursor: str | None, limit: int
+) -> pages.Page[Token]:
     """An asset's tokens, newest first, with how often each was used, and when last."""
     uses = (
         select(
@@ -94,18 +96,18 @@ def list_tokens(conn: Connection, asset_id: str, *, cursor: str | None, limit: i
         .outerjoin(uses, uses.c.token_id == token.c.id)
         .where(token.c.asset_id == asset_id)
     )
-    return pages.fetch(conn, query, token, cursor=cursor, limit=limit)
+    return pages.fetch(conn, Token, query, token, cursor=cursor, limit=limit)
 
 
-def accesses(conn: Connection, asset_id: str, *, limit: int = 200) -> list[Row[Any]]:
+def accesses(conn: Connection, asset_id: str, *, limit: int = 200) -> list[Access]:
     """The latest attempts at an asset with tokens, newest first."""
     query = (
-        select(token_access)
+        select(*(token_access.c[one.name] for one in fields(Access)))
         .where(token_access.c.asset_id == asset_id)
         .order_by(token_access.c.id.desc())
         .limit(limit)
     )
-    return list(conn.execute(query))
+    return Access.all(conn, query)
 
 
 def revoke(conn: Connection, asset_id: str, token_id: str, now: datetime) -> bool:

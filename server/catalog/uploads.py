@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
     and_,
     case,
@@ -22,6 +21,7 @@ from server.blobs import rows as blob_rows
 from server.blobs.rows import blob
 from server.catalog import pages
 from server.catalog.ids import new_id
+from server.catalog.records import Upload
 from server.catalog.tables import asset, upload
 
 
@@ -60,19 +60,19 @@ def create(
     return upload_id
 
 
-def get(conn: Connection, upload_id: str) -> Row[Any] | None:
+def get(conn: Connection, upload_id: str) -> Upload | None:
     """An upload's row, with `offset`: how many of its bytes are here."""
-    return conn.execute(_rows().where(upload.c.id == upload_id)).first()
+    return Upload.first(conn, _rows().where(upload.c.id == upload_id))
 
 
 def list_unfinished(
     conn: Connection, *, user_id: str, now: datetime, cursor: str | None, limit: int
-) -> pages.Page:
+) -> pages.Page[Upload]:
     """A user's uploads that can be gone on with, newest first."""
     query = _rows().where(
         upload.c.user_id == user_id, upload.c.asset_id.is_(None), upload.c.expires_at > now
     )
-    return pages.fetch(conn, query, upload, cursor=cursor, limit=limit)
+    return pages.fetch(conn, Upload, query, upload, cursor=cursor, limit=limit)
 
 
 def coming(conn: Connection, user_id: str, *, but: str | None = None) -> tuple[int, int]:
@@ -96,8 +96,9 @@ def full(conn: Connection) -> list[str]:
     return [str(upload_id) for upload_id in conn.execute(query).scalars()]
 
 
-def keep(conn: Connection, row: Row[Any], expires_at: datetime) -> None:
-    """Keep an upload and its bytes until then."""
+def keep(conn: Connection, row: Upload, expires_at: datetime) -> None:
+    """Keep an unfinished upload and its bytes until then."""
+    assert row.blob_id is not None
     conn.execute(update(upload).where(upload.c.id == row.id).values(expires_at=expires_at))
     blob_rows.set_expiry(conn, row.blob_id, expires_at)
 
@@ -111,17 +112,17 @@ def complete(conn: Connection, upload_id: str, asset_id: str, expires_at: dateti
     )
 
 
-def remove(conn: Connection, row: Row[Any]) -> None:
-    """Forget an upload, and the bytes that are no asset's."""
-    conn.execute(upload.delete().where(upload.c.id == row.id))
-    if row.blob_id is not None:
-        blob_rows.discard(conn, row.blob_id)
+def remove(conn: Connection, upload_id: str, blob_id: int | None) -> None:
+    """Delete an upload, and its bytes unless an asset has them."""
+    conn.execute(upload.delete().where(upload.c.id == upload_id))
+    if blob_id is not None:
+        blob_rows.discard(conn, blob_id)
 
 
 def remove_of(conn: Connection, user_ids: Sequence[str]) -> None:
     """Forget all that these users are sending; who sends on is refused at the next piece."""
     for row in conn.execute(select(upload).where(upload.c.user_id.in_(user_ids))).all():
-        remove(conn, row)
+        remove(conn, row.id, row.blob_id)
 
 
 def any_expired(conn: Connection, now: datetime) -> bool:
@@ -134,7 +135,7 @@ def any_expired(conn: Connection, now: datetime) -> bool:
 def remove_expired(conn: Connection, now: datetime) -> None:
     """Forget what nobody went on with in time, and its bytes; also bytes without an upload."""
     for row in conn.execute(select(upload).where(upload.c.expires_at <= now)).all():
-        remove(conn, row)
+        remove(conn, row.id, row.blob_id)
     conn.execute(update(blob).where(_abandoned(now)).values(state="dead"))
 
 

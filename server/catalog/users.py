@@ -5,10 +5,11 @@ import secrets
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, or_, select, update
 
 from server.catalog import access, projects
 from server.catalog.ids import new_id
+from server.catalog.records import User
 from server.catalog.tables import in_trash, user
 from server.errors import Conflict
 
@@ -29,15 +30,15 @@ def create(conn: Connection, name: str, *, is_admin: bool, now: datetime) -> str
     return user_id
 
 
-def get(conn: Connection, user_id: str, *, trashed: bool = False) -> Row[Any] | None:
+def get(conn: Connection, user_id: str, *, trashed: bool = False) -> User | None:
     """A user's row; of one in the trash only when that is asked for."""
     there: ColumnElement[bool] = user.c.deleted_at.is_(None)
     if trashed:
         there = or_(there, in_trash(user))
-    return conn.execute(select(user).where(user.c.id == user_id, there)).first()
+    return User.first(conn, select(user).where(user.c.id == user_id, there))
 
 
-def find(conn: Connection, name_or_id: str) -> Row[Any] | None:
+def find(conn: Connection, name_or_id: str) -> User | None:
     """A user by id or, failing that, by name. Raises Conflict when several are called so."""
     known = get(conn, name_or_id)
     if known is not None:
@@ -56,15 +57,15 @@ def check_name(conn: Connection, name: str, *, but: str | None = None) -> None:
         raise Conflict(f"There is a user called {name} already.", code="name_taken")
 
 
-def _named(conn: Connection, name: str) -> list[Row[Any]]:
+def _named(conn: Connection, name: str) -> list[User]:
     query = select(user).where(user.c.name == name, user.c.deleted_at.is_(None))
-    return list(conn.execute(query.order_by(user.c.created_at, user.c.id)))
+    return User.all(conn, query.order_by(user.c.created_at, user.c.id))
 
 
-def first_admin(conn: Connection) -> Row[Any] | None:
+def first_admin(conn: Connection) -> User | None:
     """The admin who was there first."""
     query = select(user).where(user.c.is_admin, user.c.deleted_at.is_(None))
-    return conn.execute(query.order_by(user.c.created_at, user.c.id)).first()
+    return User.first(conn, query.order_by(user.c.created_at, user.c.id))
 
 
 def admins(conn: Connection) -> int:
@@ -73,10 +74,10 @@ def admins(conn: Connection) -> int:
     return int(conn.execute(query).scalar_one())
 
 
-def list_all(conn: Connection, *, trashed: bool = False) -> list[Row[Any]]:
+def list_all(conn: Connection, *, trashed: bool = False) -> list[User]:
     """Every user, oldest first; or those in the trash."""
     query = select(user).where(in_trash(user) if trashed else user.c.deleted_at.is_(None))
-    return list(conn.execute(query.order_by(user.c.created_at, user.c.id)))
+    return User.all(conn, query.order_by(user.c.created_at, user.c.id))
 
 
 def change(conn: Connection, user_id: str, /, **values: Any) -> None:

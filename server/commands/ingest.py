@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine
 
 from server.blobs.locks import is_alive
 from server.blobs.volume import Volume
 from server.catalog import jobs, projects
+from server.catalog.records import Job
 from server.commands.options import as_json, data_dir, user_named
 from server.db import reading_engine
 from server.egress import Guard, parse_allowed
@@ -172,7 +172,7 @@ def _wait(engine: Engine, folder: Path, outcomes: Sequence[Outcome]) -> None:
             time.sleep(LOOK)
 
 
-def _note(one: Outcome, row: Row[Any] | None) -> None:
+def _note(one: Outcome, row: Job | None) -> None:
     if row is None:  # its project was deleted
         one.status, one.error_code = "canceled", "canceled"
         one.error_message = "The download was deleted."
@@ -181,11 +181,11 @@ def _note(one: Outcome, row: Row[Any] | None) -> None:
     one.error_message = row.error_message
 
 
-def _share(row: Row[Any] | None) -> float:
+def _share(row: Job | None) -> float:
     return 1.0 if row is None or row.status in jobs.ENDED else float(row.progress or 0.0)
 
 
-def _words(rows: Sequence[Row[Any] | None]) -> str:
+def _words(rows: Sequence[Job | None]) -> str:
     """How many have ended, how fast the others come, and how long the slowest takes."""
     running = [row for row in rows if row is not None and row.status not in jobs.ENDED]
     speed = sum(row.speed or 0.0 for row in running)

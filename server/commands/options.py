@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine
 
 from server.catalog import users
+from server.catalog.records import User
 from server.errors import NotFound
 from server.migrate import open_existing
 from server.settings import Settings
@@ -43,7 +44,7 @@ def engine_of(settings: Settings) -> Engine:
     return open_existing(settings.database)
 
 
-def user_named(conn: Connection, user: str | None) -> Row[Any]:
+def user_named(conn: Connection, user: str | None) -> User:
     """The user of that name or id; the first admin for None. Raises NotFound."""
     found = users.first_admin(conn) if user is None else users.find(conn, user)
     if found is None:

@@ -8,9 +8,9 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET, Meta, Struct, UnsetType
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
-from server.catalog import assets, names, outputs
+from server.catalog import assets, names, outputs, records
 from server.catalog.keys import Principal
 from server.errors import Conflict
 from server.http.admission import who_asks
@@ -91,7 +91,7 @@ async def upload(
     await services.database.read(usage.check_quota, principal.user_id, size=length)
     room = await services.database.read(usage.room, principal.user_id)
 
-    def keep(conn: Connection, incoming: intake.Incoming) -> Row[Any]:
+    def keep(conn: Connection, incoming: intake.Incoming) -> records.Asset:
         check_expiry(sent.expires_at, services.clock())
         usage.check_quota(conn, principal.user_id, size=incoming.sealed.size)
         project, scene = place(
@@ -203,7 +203,7 @@ async def change(
     if isinstance(data.expires_at, datetime):
         check_expiry(data.expires_at, now)
 
-    def apply(conn: Connection) -> Row[Any]:
+    def apply(conn: Connection) -> records.Asset:
         row = own_row(conn, principal, asset_id)
         filename = row.filename
         if isinstance(data.filename, str):
@@ -244,7 +244,7 @@ async def save(
     """
     services.volume.check()
 
-    def apply(conn: Connection) -> Row[Any]:
+    def apply(conn: Connection) -> records.Asset:
         row = own_row(conn, principal, asset_id)
         if row.storage_state in ("pending", "failed"):
             raise Conflict(
@@ -268,7 +268,7 @@ async def save(
     return Presenter(request, services).asset(row)
 
 
-def _check_source(conn: Connection, row: Row[Any]) -> None:
+def _check_source(conn: Connection, row: records.Asset) -> None:
     """Raise Conflict (`not_savable`) when there is nowhere to have an asset's bytes from."""
     if row.role == "download":
         # What is at its URL may be a page: only a download finds the file behind that.

@@ -82,7 +82,8 @@ def check_clip(
         if row.storage_state != "stored":
             raise _wrong(f"clips[{number}]", f"needs {asset_id}, whose bytes are not stored yet")
         reachable = services.reachable_by[provider]
-        if not reachable and row.size > limit_without_url(services.providers[provider]):
+        size = row.stored_blob[1]
+        if not reachable and size > limit_without_url(services.providers[provider]):
             raise NoPublicUrl
     if clip.from_previous:
         urls["image_asset_id"] = "asset"

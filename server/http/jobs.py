@@ -10,9 +10,9 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, HeaderParameter, JSONBody, QueryParameter
 from msgspec import Struct
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
-from server.catalog import aliases, assets, deliveries, jobs
+from server.catalog import aliases, assets, deliveries, jobs, records
 from server.catalog.keys import Principal
 from server.errors import Conflict, Invalid, NotFound
 from server.http.auth import asker, check_scope, needs, owns
@@ -28,7 +28,7 @@ from server.library import downloads, retries, usage
 Status = Literal["queued", "processing", "storing", "completed", "failed", "canceled"]
 
 
-def own_job(conn: Connection, principal: Principal, job_id: str) -> Row[Any]:
+def own_job(conn: Connection, principal: Principal, job_id: str) -> records.Job:
     """A job's row if the principal may manage it; else NotFound."""
     row = jobs.in_sight(conn, job_id)
     if row is None:
@@ -41,7 +41,7 @@ def own_job(conn: Connection, principal: Principal, job_id: str) -> Row[Any]:
     return row
 
 
-def _to_act_on(conn: Connection, principal: Principal, job_id: str) -> Row[Any]:
+def _to_act_on(conn: Connection, principal: Principal, job_id: str) -> records.Job:
     """A job's row for a principal who may have had it begun, by the scope of its kind."""
     row = own_job(conn, principal, job_id)
     check_scope(principal, "write" if row.kind == "download" else "generate")
@@ -162,7 +162,7 @@ async def list_jobs(
     filters = {"status": status, "project_id": project_id}
     following: str | None = None
 
-    def find(conn: Connection) -> list[Row[Any]]:
+    def find(conn: Connection) -> list[records.Job]:
         nonlocal following
         page = jobs.list_jobs(
             conn,
@@ -245,7 +245,7 @@ async def retry(
         if row.status not in jobs.ENDED:
             raise Conflict("The job has not ended yet.", code="job_active")
         retries.check_place(conn, row)
-        if row.kind == "download":
+        if isinstance(row, records.DownloadJob):
             fresh = downloads.of_job(conn, row.id) is None
             usage.check_quota(conn, row.user_id, assets=int(fresh))
             if downloads.again(conn, row, services.clock()):
@@ -312,7 +312,7 @@ async def list_deliveries(
 ) -> List[Delivery]:
     """Each message, oldest first, with how its delivery went."""
 
-    def find(conn: Connection) -> list[Row[Any]]:
+    def find(conn: Connection) -> list[records.Delivery]:
         return deliveries.of_job(conn, own_job(conn, principal, job_id).id)
 
     names = Delivery.__struct_fields__

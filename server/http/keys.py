@@ -9,9 +9,9 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct, field
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
-from server.catalog import keys, users
+from server.catalog import keys, records, users
 from server.catalog.keys import Principal
 from server.errors import Forbidden, Invalid, NotFound, Unauthorized
 from server.http.auth import needs, owns
@@ -174,7 +174,7 @@ async def revoke_key(
 
 def _still_good(
     conn: Connection, principal: Principal, now: datetime
-) -> tuple[Principal, Row[Any]]:
+) -> tuple[Principal, records.Key]:
     """Who asks, and their key's row, as they are in this transaction.
 
     Another request may have revoked the key since the asker was let in: what it makes now would
@@ -186,17 +186,17 @@ def _still_good(
     return current, row
 
 
-def _missing(conn: Connection, asker: Principal, row: Row[Any]) -> list[str]:
+def _missing(conn: Connection, asker: Principal, row: records.Key) -> list[str]:
     """The scopes by which a key may do more than the asker."""
     owner = users.get(conn, row.user_id)
     scopes = keys.effective_scopes(row.scopes, is_admin=owner is not None and owner.is_admin)
     return [] if asker.covers(scopes) else sorted(scopes - asker.scopes)
 
 
-def _shown(row: Row[Any], names: Mapping[str, str]) -> dict[str, Any]:
+def _shown(row: records.Key, names: Mapping[str, str]) -> dict[str, Any]:
     """A key as it is listed; `names` are those of the keys that the asker may know, by id."""
     shown = {name: getattr(row, name) for name in Key.__struct_fields__}
-    maker = row.created_by
+    maker = row.created_by or ""
     return shown | {"created_by": KeyName(maker, names[maker]) if maker in names else None}
 
 

@@ -7,9 +7,9 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
-from server.catalog import jobs
+from server.catalog import jobs, records
 from server.catalog.keys import Principal
 from server.egress import BlockedAddress, HostNotFound, UnsupportedURL
 from server.errors import Invalid
@@ -91,7 +91,7 @@ async def store(
         error.fields = [{"field": "url", "message": error.detail}]
         raise
 
-    def apply(conn: Connection) -> tuple[downloads.Ordered, Row[Any] | None]:
+    def apply(conn: Connection) -> tuple[downloads.Ordered, records.Job | None]:
         usage.check_quota(conn, principal.user_id)
         project, scene = place(conn, principal.user_id, data.project_id, data.scene_id)
         ordered = downloads.order(

@@ -7,9 +7,9 @@ from typing import Any, Generic, TypeVar
 from litestar import Request
 from litestar.datastructures import State
 from msgspec import Struct
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
-from server.catalog import assets, jobs
+from server.catalog import assets, jobs, records
 from server.http.context import Services
 
 T = TypeVar("T")
@@ -159,11 +159,11 @@ class Presenter:
         """The URL of an asset with an issued token."""
         return f"{self._base}/api/v3/assets/{asset_id}/data?token={token}"
 
-    def asset(self, row: Row[Any]) -> Asset:
+    def asset(self, row: records.Asset) -> Asset:
         """One asset."""
         poster_url = None
         if row.poster_id is not None:
-            poster_url = self.url(row.poster_id, row.user_id, row.poster_epoch)
+            poster_url = self.url(row.poster_id, row.user_id, row.poster_epoch or 0)
         return Asset(
             id=row.id,
             role=row.role,
@@ -198,7 +198,9 @@ class Presenter:
             purge_at=row.purge_at,
         )
 
-    def job(self, row: Row[Any], clips: Sequence[Row[Any]], made: Sequence[Row[Any]]) -> Job:
+    def job(
+        self, row: records.Job, clips: Sequence[records.Clip], made: Sequence[records.Asset]
+    ) -> Job:
         """One job, with its clips and what it made so far."""
         outputs = [self.asset(one) for one in made]
         by_id = {one.id: one for one in outputs}
@@ -224,7 +226,7 @@ class Presenter:
             eta=row.eta,
             error_code=row.error_code,
             error_message=row.error_message,
-            notes=row.notes or [],
+            notes=list(row.notes or []),
             clips=[
                 Clip(
                     index=clip.position,
@@ -235,7 +237,7 @@ class Presenter:
                     bytes_total=clip.bytes_total,
                     prompt=clip.prompt,
                     from_previous=clip.from_previous,
-                    input=clip.input or {},
+                    input=dict(clip.input),
                     prediction_id=clip.prediction_id,
                     asset_id=clip.asset_id,
                     outputs=_outputs_of(clip, made),
@@ -246,7 +248,7 @@ class Presenter:
                     error_message=clip.error_message,
                     cost=clip.cost,
                     seconds=clip.seconds,
-                    metrics=clip.metrics,
+                    metrics=None if clip.metrics is None else dict(clip.metrics),
                     billable_units=clip.billable_units,
                 )
                 for clip in clips
@@ -270,7 +272,9 @@ class Presenter:
         )
 
 
-def main_output(clips: Sequence[Row[Any]], made: Sequence[Row[Any]]) -> Row[Any] | None:
+def main_output(
+    clips: Sequence[records.Clip], made: Sequence[records.Asset]
+) -> records.Asset | None:
     """What a job is about: the combined video, or what its one clip (or download) is."""
     for one in made:
         if one.role == "combined":
@@ -280,7 +284,7 @@ def main_output(clips: Sequence[Row[Any]], made: Sequence[Row[Any]]) -> Row[Any]
     return next((one for one in made if len(clips) == 1 and one.id == clips[0].asset_id), None)
 
 
-def _outputs_of(clip: Row[Any], made: Sequence[Row[Any]]) -> list[str]:
+def _outputs_of(clip: records.Clip, made: Sequence[records.Asset]) -> list[str]:
     """The assets that a clip's current prediction made; of an imported one, its asset."""
     return [
         one.id
@@ -290,7 +294,7 @@ def _outputs_of(clip: Row[Any], made: Sequence[Row[Any]]) -> list[str]:
     ]
 
 
-def is_stored(job: Row[Any], made: Sequence[Row[Any]]) -> bool:
+def is_stored(job: records.Job, made: Sequence[records.Asset]) -> bool:
     """Whether every byte that a completed job made is committed."""
     return (
         job.status == "completed"
@@ -299,7 +303,7 @@ def is_stored(job: Row[Any], made: Sequence[Row[Any]]) -> bool:
     )
 
 
-def progress(job: Row[Any], clips: Sequence[Row[Any]]) -> float:
+def progress(job: records.Job, clips: Sequence[records.Clip]) -> float:
     """From 0 to 1: the mean of the clips; a combine is the last hundredth."""
     if job.status == "completed":
         return 1.0
@@ -317,15 +321,16 @@ def _storage_error(value: Any) -> StorageError | None:
 
 
 def load_jobs(
-    conn: Connection, find: Callable[[Connection], Sequence[Row[Any]]]
-) -> list[tuple[Row[Any], list[Row[Any]], list[Row[Any]]]]:
+    conn: Connection, find: Callable[[Connection], Sequence[records.Job]]
+) -> list[tuple[records.Job, list[records.Clip], list[records.Asset]]]:
     """Jobs with their clips and outputs, in three queries."""
     rows = find(conn)
     ids = [row.id for row in rows]
-    clips: dict[str, list[Row[Any]]] = {job_id: [] for job_id in ids}
-    made: dict[str, list[Row[Any]]] = {job_id: [] for job_id in ids}
+    clips: dict[str, list[records.Clip]] = {job_id: [] for job_id in ids}
+    made: dict[str, list[records.Asset]] = {job_id: [] for job_id in ids}
     for clip in jobs.clips_of(conn, ids):
         clips[clip.job_id].append(clip)
     for asset in assets.of_job(conn, ids):
-        made[asset.job_id].append(asset)
+        if asset.job_id is not None:
+            made[asset.job_id].append(asset)
     return [(row, clips[row.id], made[row.id]) for row in rows]

@@ -1,15 +1,14 @@
 """Projects."""
 
 from datetime import datetime
-from typing import Any
 
 from litestar import Response, Router, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Struct
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
-from server.catalog import events, projects
+from server.catalog import events, projects, records
 from server.catalog.keys import Principal
 from server.errors import NotFound
 from server.http.auth import needs, owns
@@ -44,7 +43,7 @@ class NewProject(Struct, forbid_unknown_fields=True):
 
 def own_project(
     conn: Connection, principal: Principal, project_id: str, *, trashed: bool = False
-) -> Row[Any]:
+) -> records.Project:
     """A project's row if the principal may manage it; else NotFound."""
     row = projects.get(conn, project_id, trashed=trashed)
     if row is None or not owns(principal, row.user_id):
@@ -60,7 +59,7 @@ async def make_project(
 ) -> Response[Project]:
     """A new, empty project."""
 
-    def apply(conn: Connection) -> Row[Any]:
+    def apply(conn: Connection) -> records.Project:
         project_id = projects.create(conn, principal.user_id, data.name, now=services.clock())
         events.project_changed(conn, project_id)
         return own_project(conn, principal, project_id)
@@ -78,7 +77,7 @@ async def list_projects(
 ) -> List[Project]:
     """The caller's (an admin's choice by `user_id`), the default one first; or the trash's."""
 
-    def find(conn: Connection) -> list[Row[Any]]:
+    def find(conn: Connection) -> list[records.Project]:
         owner = whose(conn, principal, user_id, trashed=trashed)
         return projects.list_projects(conn, owner, trashed=trashed)
 
@@ -109,7 +108,7 @@ async def rename_project(
 ) -> Project:
     """Keys go by ids: they stay."""
 
-    def apply(conn: Connection) -> Row[Any]:
+    def apply(conn: Connection) -> records.Project:
         own_project(conn, principal, project_id)
         projects.rename(conn, project_id, data.name)
         return own_project(conn, principal, project_id)
@@ -162,7 +161,7 @@ async def restore_project(
     return _project(await services.database.read(own_project, principal, project_id))
 
 
-def _project(row: Row[Any]) -> Project:
+def _project(row: records.Project) -> Project:
     return Project(**{name: getattr(row, name) for name in Project.__struct_fields__})
 
 

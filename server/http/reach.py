@@ -1,13 +1,14 @@
 """What is within somebody's reach: their assets, their places, their lists."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from litestar.params import QueryParameter
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from server.catalog import assets, projects, users
 from server.catalog.keys import Principal
+from server.catalog.records import Asset
 from server.errors import Invalid, NotFound
 from server.http.auth import asker, owns
 
@@ -16,7 +17,7 @@ Limit = Annotated[int, QueryParameter(ge=1, le=200, description="How many at mos
 
 def own_row(
     conn: Connection, principal: Principal, asset_id: str, *, trashed: bool = False
-) -> Row[Any]:
+) -> Asset:
     """An asset's row if the principal may manage it, by its id or an old one; else NotFound."""
     asset_id = assets.named(conn, asset_id, asker(principal), trashed=trashed)
     row = assets.get(conn, asset_id, trashed=trashed)

@@ -8,9 +8,9 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
-from server.catalog import assets, projects
+from server.catalog import assets, projects, records
 from server.catalog.keys import Principal
 from server.errors import Invalid, NotFound
 from server.http.auth import needs
@@ -75,7 +75,7 @@ def own_scene(
     scene_id: str,
     *,
     trashed: bool = False,
-) -> Row[Any]:
+) -> records.Scene:
     """A scene's row if the principal may manage its project; else NotFound."""
     own_project(conn, principal, project_id, trashed=trashed)
     row = projects.get_scene(conn, project_id, scene_id, trashed=trashed)
@@ -231,11 +231,11 @@ async def restore_scene(
 
 
 # A scene's row, its media's and its audio's.
-_Scene = tuple[Row[Any], Row[Any] | None, Row[Any] | None]
+_Scene = tuple[records.Scene, records.Asset | None, records.Asset | None]
 
 
-def _load(conn: Connection, rows: list[Row[Any]]) -> list[_Scene]:
-    def find(asset_id: str | None) -> Row[Any] | None:
+def _load(conn: Connection, rows: list[records.Scene]) -> list[_Scene]:
+    def find(asset_id: str | None) -> records.Asset | None:
         return None if asset_id is None else assets.get(conn, asset_id)
 
     return [(row, find(row.media_asset_id), find(row.audio_asset_id)) for row in rows]

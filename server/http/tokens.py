@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import Meta, Struct
 from sqlalchemy import Connection
 
-from server.catalog import assets, pages, tokens
+from server.catalog import assets, pages, records, tokens
 from server.catalog.keys import Principal
 from server.errors import NotFound
 from server.http.auth import needs
@@ -113,7 +113,7 @@ async def list_tokens(
     """Links, newest first, each with its latest uses and refused attempts."""
     await services.access_log.flush()
 
-    def find(conn: Connection) -> tuple[pages.Page, list[Any]]:
+    def find(conn: Connection) -> tuple[pages.Page[records.Token], list[Any]]:
         row = own_row(conn, principal, asset_id)
         page = tokens.list_tokens(conn, row.id, cursor=cursor, limit=limit)
         return page, tokens.accesses(conn, row.id)

@@ -13,9 +13,9 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from msgspec import Struct
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
-from server.catalog import uploads
+from server.catalog import records, uploads
 from server.catalog.keys import Principal
 from server.errors import BadRequest, NotFound, ReelbaseError, TooLarge
 from server.http.auth import needs, owns
@@ -70,7 +70,7 @@ class Upload(Struct, kw_only=True):
     expires_at: datetime
 
 
-def own_upload(conn: Connection, principal: Principal, upload_id: str) -> Row[Any]:
+def own_upload(conn: Connection, principal: Principal, upload_id: str) -> records.Upload:
     """An upload's row if the principal may manage it; else NotFound."""
     row = uploads.get(conn, upload_id)
     if row is None or not owns(principal, row.user_id):
@@ -266,7 +266,7 @@ def _check_body(request: Request[Any, Any, State], left: int) -> None:
         raise TooLarge(f"No more than {max(left, 0)} bytes of this upload are left to be sent.")
 
 
-def _headers(row: Row[Any]) -> dict[str, str]:
+def _headers(row: records.Upload) -> dict[str, str]:
     """What every answer tells of an upload (sections "Upload-Offset" and "Expiration")."""
     headers = {"Upload-Offset": str(row.offset), "Cache-Control": "no-store"}
     if row.asset_id is None:
@@ -276,13 +276,13 @@ def _headers(row: Row[Any]) -> dict[str, str]:
     return headers
 
 
-def _answer(services: Services, row: Row[Any], headers: dict[str, str]) -> Response[None]:
+def _answer(services: Services, row: records.Upload, headers: dict[str, str]) -> Response[None]:
     if row.asset_id is not None:
         services.wake(None)  # there may be a poster to be made
     return Response(None, headers=headers)
 
 
-def _shown(row: Row[Any]) -> Upload:
+def _shown(row: records.Upload) -> Upload:
     return Upload(
         id=row.id,
         url=f"{PATH}/{row.id}",

@@ -1,15 +1,15 @@
 """Users: an admin makes, limits and deletes them. Nobody else learns that there are others."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from litestar import Router, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
-from server.catalog import users
+from server.catalog import records, users
 from server.catalog.keys import Principal
 from server.errors import Conflict, NotFound
 from server.http.auth import needs, owns
@@ -62,7 +62,7 @@ class User(Struct, kw_only=True):
 
 def own_user(
     conn: Connection, principal: Principal, user_id: str, *, trashed: bool = False
-) -> Row[Any]:
+) -> records.User:
     """A user's row, for an admin or the user; else NotFound."""
     row = users.get(conn, user_id, trashed=trashed)
     if row is None or not owns(principal, row.id):
@@ -72,7 +72,7 @@ def own_user(
 
 def _managed(
     conn: Connection, principal: Principal, user_id: str, *, trashed: bool = False
-) -> Row[Any]:
+) -> records.User:
     """A user's row for an admin; to others it is not there."""
     if not principal.is_admin:
         raise NotFound("There is no such user.")
@@ -192,12 +192,12 @@ async def restore_user(
     return await services.database.read(lambda conn: _shown(conn, users.get(conn, user_id)))
 
 
-def _keep_an_admin(conn: Connection, row: Row[Any]) -> None:
+def _keep_an_admin(conn: Connection, row: records.User) -> None:
     if row.is_admin and users.admins(conn) == 1:
         raise Conflict("This is the only admin: make another one first.", code="last_admin")
 
 
-def _shown(conn: Connection, row: Row[Any] | None) -> User:
+def _shown(conn: Connection, row: records.User | None) -> User:
     assert row is not None
     held = usage.of_user(conn, row.id)
     names = [name for name in User.__struct_fields__ if name not in ("assets", "bytes")]

@@ -15,9 +15,10 @@ from litestar import Request, Router, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from server.catalog import jobs, predictions
+from server.catalog.records import Clip, ClipStatus, GenerateJob
 from server.errors import BadRequest, NotFound
 from server.http.body import WEBHOOK
 from server.http.context import Services
@@ -61,20 +62,25 @@ async def receive(
 
 def _adopt(
     conn: Connection, provider: str, told: Prediction, nonce: str | None, now: datetime
-) -> Row[Any] | None:
+) -> Clip | None:
     """The clip that a webhook is about, None if none; gives a lost prediction to its clip."""
     clip = jobs.clip_of_prediction(conn, provider, told.id)
     if clip is not None:
         return clip
     clip = jobs.clip_of_nonce(conn, nonce) if nonce else None
     job = jobs.get(conn, clip.job_id) if clip is not None else None
-    if clip is None or job is None or job.provider != provider or clip.prediction_id is not None:
+    if (
+        clip is None
+        or not isinstance(job, GenerateJob)
+        or job.provider != provider
+        or clip.prediction_id is not None
+    ):
         return None
     # Given up already: the word comes late, but not too late.
     given_up = clip.status == "failed" and clip.error_code == "submission_unknown"
     if clip.status not in ("submitting", "canceled") and not given_up:
         return None
-    status = "canceled" if clip.status == "canceled" else "processing"
+    status: ClipStatus = "canceled" if clip.status == "canceled" else "processing"
     if not predictions.own(conn, clip.id, told.id, told.handles, now=now, status=status):
         return None
     log.info("prediction told by webhook", clip=clip.id, prediction=told.id)

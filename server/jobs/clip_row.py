@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import Row
 
 from server.catalog import jobs
+from server.catalog.records import Clip, GenerateJob
 from server.errors import StorageFull
 from server.jobs.context import Work
 from server.jobs.nudge import Nudge
@@ -29,7 +29,7 @@ class ClipEnded(Exception):
 class ClipRow:
     """What every step of a clip's way needs."""
 
-    def __init__(self, work: Work, job: Row[Any], clip_id: str, nudge: Nudge) -> None:
+    def __init__(self, work: Work, job: GenerateJob, clip_id: str, nudge: Nudge) -> None:
         """`nudge` is set when something has happened outside: a webhook, a cancellation."""
         self._work, self._job, self._id, self._nudge = work, job, clip_id, nudge
         self._provider: Provider = work.providers[job.provider]
@@ -103,7 +103,7 @@ class ClipRow:
             except StorageFull:
                 await asyncio.sleep(1.0)
 
-    async def _clip(self) -> Row[Any]:
+    async def _clip(self) -> Clip:
         return await self._db.read(jobs.get_clip, self._id)
 
     async def _set(self, **values: Any) -> None:

@@ -8,9 +8,10 @@ from types import MappingProxyType
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from server.catalog import assets, jobs, predictions, sent, tokens
+from server.catalog.records import Asset, Clip
 from server.errors import StorageFull
 from server.jobs import storing, unfetched
 from server.jobs.clip_row import ClipEnded
@@ -101,6 +102,7 @@ class ClipRun(Submitting):
             if clip.submitting_at is None or not await self._find_lost(clip):
                 await self._submit(clip)
             clip = await self._clip()
+        assert clip.prediction_id is not None
         await self._follow(clip.prediction_id, clip.handles or {})
 
     async def _follow(self, prediction_id: str, handles: Mapping[str, str]) -> None:
@@ -215,7 +217,7 @@ class ClipRun(Submitting):
             billable_units=prediction.billable_units,
         )
 
-    def _was_down(self, clip: Row[Any]) -> bool:
+    def _was_down(self, clip: Clip) -> bool:
         """Whether nobody could fetch from us at some time since the prediction was asked for."""
         asked = clip.submitting_at
         return self._work.draining.is_set() or (asked is not None and asked < self._work.started_at)
@@ -229,7 +231,7 @@ class ClipRun(Submitting):
 
     def _start_over(self, conn: Connection, code: str | None, missed: Sequence[str]) -> None:
         clip = jobs.get_clip(conn, self._id)
-        jobs.start_over(conn, clip)
+        jobs.start_over(conn, clip.id)
         if missed:
             note = (
                 f"{clip.filename}: the service was restarted before {self._job.provider} had "
@@ -289,14 +291,14 @@ class ClipRun(Submitting):
         rows = await storing.store(self._work, self._id, self._inline, told)
         unsaved = [row for row in rows if row.storage_state != "stored"]
         if self._work.keep_unsaved or not unsaved:
-            size = sum(row.size for row in rows if row.storage_state == "stored")
+            size = sum(row.size or 0 for row in rows if row.storage_state == "stored")
             values = {} if unsaved else {"bytes_stored": size, "bytes_total": size}
             await self._set(status="completed", progress=1.0, **values)
         else:
             await self._db.write(self._forget, unsaved, len(rows))
         self._inline = {}
 
-    def _forget(self, conn: Connection, unsaved: list[Row[Any]], count: int) -> None:
+    def _forget(self, conn: Connection, unsaved: list[Asset], count: int) -> None:
         """Fail the clip for failed saves, for those who do not want to keep what is not stored."""
         for row in unsaved:
             assets.delete(conn, row.id)

@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import structlog
-from sqlalchemy import Row
 from standardwebhooks import Webhook
 
 from server.catalog import deliveries
@@ -23,7 +22,7 @@ WAITS = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800)
 TIMEOUT = 15.0
 
 
-async def deliver(work: Work, row: Row[Any]) -> None:
+async def deliver(work: Work, row: deliveries.Due) -> None:
     """Send one message once; the answer decides whether it is sent again."""
     now = work.clock()
     body: str = row.body

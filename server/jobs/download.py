@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from server.catalog import assets, jobs
+from server.catalog.records import Asset, DownloadJob, JobStatus
 from server.errors import ReelbaseError
 from server.ingest.direct import open_direct
 from server.ingest.errors import IngestError
@@ -75,7 +76,7 @@ async def run(work: Work, job_id: str, nudge: Nudge) -> None:
 
 
 async def _follow(
-    work: Work, job: Row[Any], meter: Meter, fetching: asyncio.Task[None], nudge: Nudge
+    work: Work, job: DownloadJob, meter: Meter, fetching: asyncio.Task[None], nudge: Nudge
 ) -> bool:
     """Write down how far it is until it has ended; False when it is not wanted any more.
 
@@ -106,7 +107,7 @@ async def _stop(fetching: asyncio.Task[None]) -> None:
     await asyncio.gather(fetching, return_exceptions=True)
 
 
-async def _fetch(work: Work, job: Row[Any], asset: Row[Any], meter: Meter) -> None:
+async def _fetch(work: Work, job: DownloadJob, asset: Asset, meter: Meter) -> None:
     """Fetch, judge and attach. Raises IngestError, StorageFull and QuotaExceeded."""
     limits = work.downloads
     clock = asyncio.timeout(limits.timeout)
@@ -140,8 +141,8 @@ async def _fetch(work: Work, job: Row[Any], asset: Row[Any], meter: Meter) -> No
 
 async def _keep(
     work: Work,
-    job: Row[Any],
-    asset: Row[Any],
+    job: DownloadJob,
+    asset: Asset,
     meter: Meter,
     pieces: AsyncIterator[bytes],
     total: int | None,
@@ -179,7 +180,7 @@ async def _judge(work: Work, incoming: intake.Incoming) -> None:
         raise IngestError("too_long")
 
 
-async def _fail(work: Work, job: Row[Any], error: ReelbaseError) -> None:
+async def _fail(work: Work, job: DownloadJob, error: ReelbaseError) -> None:
     """Try again later, or say how it ended."""
     passing = isinstance(error, IngestError) and error.passing
     log.info("download failed", job=job.id, code=error.code, attempt=job.attempts, passing=passing)
@@ -191,7 +192,7 @@ async def _fail(work: Work, job: Row[Any], error: ReelbaseError) -> None:
         await work.database.write(_end, work.clock(), job.id, "failed", error.code, error.detail)
 
 
-def _begin(conn: Connection, now: datetime, job_id: str) -> tuple[Row[Any], Row[Any]] | None:
+def _begin(conn: Connection, now: datetime, job_id: str) -> tuple[DownloadJob, Asset] | None:
     job = jobs.get(conn, job_id)
     if job is None or job.status in jobs.ENDED:
         return None
@@ -214,7 +215,7 @@ def _begin(conn: Connection, now: datetime, job_id: str) -> tuple[Row[Any], Row[
         eta=None,
     )
     begun = jobs.get(conn, job_id)
-    assert begun is not None
+    assert isinstance(begun, DownloadJob)
     return begun, asset
 
 
@@ -235,8 +236,8 @@ def _tell(conn: Connection, job_id: str, news: dict[str, Any]) -> None:
 def _attach(
     conn: Connection,
     now: datetime,
-    job: Row[Any],
-    asset: Row[Any],
+    job: DownloadJob,
+    asset: Asset,
     incoming: intake.Incoming,
     title: str | None,
 ) -> None:
@@ -276,7 +277,12 @@ def _put_back(conn: Connection, job_id: str) -> None:
 
 
 def _end(
-    conn: Connection, now: datetime, job_id: str, status: str, code: str | None, words: str | None
+    conn: Connection,
+    now: datetime,
+    job_id: str,
+    status: JobStatus,
+    code: str | None,
+    words: str | None,
 ) -> None:
     job = jobs.get(conn, job_id)
     if job is None or job.status in jobs.ENDED:

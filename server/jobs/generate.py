@@ -1,13 +1,13 @@
 """A generate job: its clips side by side, then the video that they make together."""
 
 import asyncio
-from typing import Any
 from uuid import uuid4
 
 import structlog
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from server.catalog import assets, jobs, tokens
+from server.catalog.records import Asset, Clip, GenerateJob, JobStatus
 from server.jobs.clip_row import ClipEnded
 from server.jobs.clips import ClipRun
 from server.jobs.context import Work
@@ -27,9 +27,9 @@ UNSTORED = (
 async def run(work: Work, job_id: str, nudge: Nudge) -> None:
     """Take a job as far as it goes now. May be started again at any point."""
 
-    def begin(conn: Connection) -> tuple[Row[Any], list[Row[Any]]] | None:
+    def begin(conn: Connection) -> tuple[GenerateJob, list[Clip]] | None:
         job = jobs.get(conn, job_id)
-        if job is None or job.status not in jobs.ACTIVE:
+        if not isinstance(job, GenerateJob) or job.status not in jobs.ACTIVE:
             return None
         if job.status == "queued":
             jobs.change(
@@ -58,8 +58,8 @@ async def _after(
     work: Work,
     before: asyncio.Task[None] | None,
     run: ClipRun,
-    clip: Row[Any],
-    clips: list[Row[Any]],
+    clip: Clip,
+    clips: list[Clip],
 ) -> None:
     """Run a clip that begins with the last frame of the one before it, once that is stored."""
     if before is not None:
@@ -83,7 +83,7 @@ async def _after(
 async def _last_frame(work: Work, clip_id: str) -> str:
     """The last frame of a stored clip as an image asset; its id. Raises LookupError, MediaError."""
 
-    def find(conn: Connection) -> Row[Any]:
+    def find(conn: Connection) -> Asset:
         clip = jobs.get_clip(conn, clip_id)
         row = assets.get(conn, clip.asset_id) if clip.asset_id else None
         if row is None or row.storage_state != "stored":
@@ -91,7 +91,7 @@ async def _last_frame(work: Work, clip_id: str) -> str:
         return row
 
     video = await work.database.read(find)
-    png = await work.media.last_frame(work.source(video.blob_id, video.size))
+    png = await work.media.last_frame(work.source(*video.stored_blob))
 
     def keep(conn: Connection, incoming: intake.Incoming) -> str:
         return intake.take_in(
@@ -112,7 +112,7 @@ async def _last_frame(work: Work, clip_id: str) -> str:
 async def _conclude(work: Work, job_id: str) -> None:
     """Say how the job ended, once all clips have; combine them first if that is asked for."""
 
-    def judge(conn: Connection) -> list[Row[Any]] | None:
+    def judge(conn: Connection) -> list[Asset] | None:
         job = jobs.get(conn, job_id)
         if job is None or job.status in jobs.ENDED:
             return None
@@ -147,10 +147,10 @@ async def _conclude(work: Work, job_id: str) -> None:
         await _combine(work, job_id, parts)
 
 
-async def _combine(work: Work, job_id: str, parts: list[Row[Any]]) -> None:
+async def _combine(work: Work, job_id: str, parts: list[Asset]) -> None:
     """Join stored clips into one video."""
     path = work.folder / f"{uuid4().hex}.mp4"
-    sources = [work.source(part.blob_id, part.size) for part in parts]
+    sources = [work.source(*part.stored_blob) for part in parts]
 
     def apply(conn: Connection, incoming: intake.Incoming) -> None:
         job = jobs.get(conn, job_id)
@@ -183,7 +183,7 @@ async def _combine(work: Work, job_id: str, parts: list[Row[Any]]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _reason(clips: list[Row[Any]], failed: list[Row[Any]]) -> tuple[str, str]:
+def _reason(clips: list[Clip], failed: list[Clip]) -> tuple[str | None, str | None]:
     if len(clips) == 1:
         return failed[0].error_code, failed[0].error_message
     told = "; ".join(f"{clip.filename}: {clip.error_message}" for clip in failed)
@@ -191,7 +191,12 @@ def _reason(clips: list[Row[Any]], failed: list[Row[Any]]) -> tuple[str, str]:
 
 
 def _end(
-    conn: Connection, work: Work, job_id: str, status: str, code: str | None, message: str | None
+    conn: Connection,
+    work: Work,
+    job_id: str,
+    status: JobStatus,
+    code: str | None,
+    message: str | None,
 ) -> None:
     now = work.clock()
     jobs.change(conn, job_id, status=status, error_code=code, error_message=message, ended_at=now)

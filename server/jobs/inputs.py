@@ -3,9 +3,10 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from server.catalog import assets, jobs, tokens
+from server.catalog.records import Clip, GenerateJob
 from server.errors import Invalid, NoPublicUrl
 from server.jobs.context import Work
 from server.providers import models
@@ -17,7 +18,7 @@ LIFETIME = timedelta(hours=12)
 PURPOSE = "provider"
 
 
-async def build(work: Work, job: Row[Any], clip: Row[Any]) -> dict[str, Any]:
+async def build(work: Work, job: GenerateJob, clip: Clip) -> dict[str, Any]:
     """The input of one clip's prediction. Raises Invalid (`no_public_url`, `asset_missing`)."""
     if clip.input_deleted:
         raise Invalid("An asset that this clip needs was deleted.", code="asset_missing")
@@ -30,14 +31,14 @@ async def build(work: Work, job: Row[Any], clip: Row[Any]) -> dict[str, Any]:
         job.provider,
         job.model,
         prompt=clip.prompt,
-        image_url=urls.get(clip.image_asset_id),
-        last_frame_url=urls.get(clip.last_frame_asset_id),
+        image_url=urls.get(clip.image_asset_id or ""),
+        last_frame_url=urls.get(clip.last_frame_asset_id or ""),
         duration=clip.duration,
         extra=replace(clip.input, urls),
     )
 
 
-async def _url(work: Work, job: Row[Any], clip: Row[Any], asset_id: str) -> str:
+async def _url(work: Work, job: GenerateJob, clip: Clip, asset_id: str) -> str:
     """A URL of an asset for this job's provider: a token's, or the bytes themselves."""
     base = work.asset_base[job.provider]
     now = work.clock()
@@ -61,15 +62,16 @@ async def _url(work: Work, job: Row[Any], clip: Row[Any], asset_id: str) -> str:
     return f"{base}/api/v3/assets/{asset_id}/data?token={token}"
 
 
-async def _sent_along(work: Work, job: Row[Any], asset_id: str) -> str:
+async def _sent_along(work: Work, job: GenerateJob, asset_id: str) -> str:
     """The bytes themselves, for a provider that cannot reach us; the job says so."""
     row = await work.database.read(assets.get, asset_id)
     if row is None or row.blob_id is None:
         raise Invalid("An asset that this clip needs was deleted.", code="asset_missing")
     provider = work.providers[job.provider]
-    if row.size > limit_without_url(provider):
+    blob_id, size = row.stored_blob
+    if size > limit_without_url(provider):
         raise NoPublicUrl
-    data = await work.source(row.blob_id, row.size).read(0, row.size)
+    data = await work.source(blob_id, size).read(0, size)
     url = models.data_uri(data, row.content_type)
     if url is None and isinstance(provider, Uploads):
         url = await provider.upload(data, row.filename, row.content_type)

@@ -10,9 +10,10 @@ from collections.abc import Coroutine
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from server.catalog import assets, deliveries, events, jobs
+from server.catalog.records import Job
 from server.jobs import deliver, download, generate, process, save
 from server.jobs.context import Work
 from server.jobs.nudge import Nudge
@@ -109,17 +110,17 @@ class Loop:
                     self._downloads.add(job.id)
         room = PROCESSING - len(self._processing)
         if room > 0:
-            rows = await self._work.database.read(assets.to_process, PROCESSING * 2)
-            for row in rows:
-                if row.id not in self._processing and len(self._processing) < PROCESSING:
-                    self._processing[row.id] = asyncio.create_task(self._process(row.id))
+            waiting = await self._work.database.read(assets.to_process, PROCESSING * 2)
+            for asset_id in waiting:
+                if asset_id not in self._processing and len(self._processing) < PROCESSING:
+                    self._processing[asset_id] = asyncio.create_task(self._process(asset_id))
         now = asyncio.get_running_loop().time()
         idle = self._collecting is None or self._collecting.done()
         if idle and now - self._collected >= COLLECT_EVERY:
             self._collected = now
             self._collecting = asyncio.create_task(self._guarded("collect", self._collect()))
 
-    def _may_begin(self, job: Row[Any]) -> bool:
+    def _may_begin(self, job: Job) -> bool:
         """Whether there is a place for a job now; the two kinds do not wait for each other."""
         if self._work.draining.is_set():
             return False
@@ -175,7 +176,7 @@ class Loop:
         finally:
             self._saving.pop(asset_id, None)
 
-    async def _deliver(self, row: Row[Any]) -> None:
+    async def _deliver(self, row: deliveries.Due) -> None:
         try:
             await self._guarded("webhook", deliver.deliver(self._work, row), job=row.job_id)
         finally:

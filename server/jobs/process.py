@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 
 from server.blobs.store import BlobStore
 from server.catalog import assets
+from server.catalog.records import AssetChanges
 from server.jobs.context import Work
 from server.library import intake
 from server.media import Inspection, MediaError
@@ -20,14 +21,19 @@ async def process(work: Work, asset_id: str) -> None:
 
     def begin(conn: Connection) -> tuple[int, int, str] | None:
         row = assets.get(conn, asset_id)
-        if row is None or row.processing_state != "waiting" or row.blob_id is None:
+        if (
+            row is None
+            or row.processing_state != "waiting"
+            or row.blob_id is None
+            or row.size is None
+        ):
             return None
         if row.processing_attempts >= MAX_ATTEMPTS:
             assets.change(conn, asset_id, processing_state="failed")
             return None
         # Counted before, not after: a crash in between counts too.
         assets.change(conn, asset_id, processing_attempts=row.processing_attempts + 1)
-        return row.blob_id, row.size, row.filename
+        return *row.stored_blob, row.filename
 
     begun = await work.database.write(begin)
     if begun is None:
@@ -45,7 +51,7 @@ async def process(work: Work, asset_id: str) -> None:
 async def _keep(
     work: Work, asset_id: str, filename: str, found: Inspection, blobs: BlobStore
 ) -> None:
-    facts = {
+    facts: AssetChanges = {
         "width": found.width,
         "height": found.height,
         "duration": found.duration,

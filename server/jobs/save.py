@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.catalog import assets, jobs, outputs
+from server.catalog.records import Asset, StorageState
 from server.errors import ReelbaseError, StorageFull
 from server.ingest.direct import stream_url
 from server.ingest.errors import IngestError
@@ -90,7 +90,7 @@ async def save(
         return True
 
 
-async def _fetch(work: Work, row: Row[Any], report: Report, source: str | None) -> None:
+async def _fetch(work: Work, row: Asset, report: Report, source: str | None) -> None:
     """Take the bytes in, remux if the index comes last, and attach. Raises SaveError."""
     inline = False
     try:
@@ -127,7 +127,7 @@ async def _fetch(work: Work, row: Row[Any], report: Report, source: str | None) 
         raise SaveError("download", words, final=inline) from None
 
 
-async def _url_now(work: Work, row: Row[Any]) -> str:
+async def _url_now(work: Work, row: Asset) -> str:
     """Where an output is that has no URL in its row. Raises SaveError."""
     try:
         output = await _ask(work, row)
@@ -181,7 +181,7 @@ def _failed(conn: Connection, work: Work, asset_id: str, error: SaveError) -> No
     now = work.clock()
     # The exponent has a bound: nobody waits longer than the longest, and floats overflow.
     wait = min(work.save_retry * 2 ** min(row.save_attempts, 20), LONGEST_WAIT)
-    state = "url_only" if error.plays and _alive(row, now) else "unsaved"
+    state: StorageState = "url_only" if error.plays and _alive(row, now) else "unsaved"
     assets.change(
         conn,
         asset_id,
@@ -192,7 +192,7 @@ def _failed(conn: Connection, work: Work, asset_id: str, error: SaveError) -> No
     )
 
 
-def _alive(row: Row[Any], now: datetime) -> bool:
+def _alive(row: Asset, now: datetime) -> bool:
     """Whether an output can still be had, and played, at its URL."""
     if not row.source_url or not row.source_url.startswith(("https:", "http:")):
         return False
@@ -232,13 +232,14 @@ async def save_again(work: Work, asset_id: str) -> None:
     await save(work, asset_id, report=lambda done, total: None, source=source)
 
 
-async def _ask(work: Work, row: Row[Any]) -> Output | None:
+async def _ask(work: Work, row: Asset) -> Output | None:
     """What the provider has of an output now; None when it has nothing. Raises Passing."""
     origin = await work.database.read(outputs.origin, row.id)
     provider = work.providers.get(origin.provider) if origin is not None else None
     if origin is None or provider is None:  # nobody to be asked
-        alive = _alive(row, work.clock())
-        return Output(row.source_url, expires_at=row.source_expires_at) if alive else None
+        if row.source_url is None or not _alive(row, work.clock()):
+            return None
+        return Output(row.source_url, expires_at=row.source_expires_at)
     try:
         prediction = await provider.look_up(
             origin.prediction_id, model=origin.model, handles=origin.handles

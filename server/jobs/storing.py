@@ -7,9 +7,10 @@ from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from server.catalog import assets, jobs, names, outputs
+from server.catalog.records import Asset, Clip, GenerateJob
 from server.jobs.context import Work
 from server.jobs.save import QUIET, save
 from server.media import sniff
@@ -31,7 +32,7 @@ Told = Callable[[int, int | None, float], None]
 def record(
     conn: Connection,
     work: Work,
-    job: Row[Any],
+    job: GenerateJob,
     clip_id: str,
     made: Sequence[Output],
     *,
@@ -86,8 +87,8 @@ def record(
 
 def _insert(
     conn: Connection,
-    job: Row[Any],
-    clip: Row[Any],
+    job: GenerateJob,
+    clip: Clip,
     output: Output,
     content_type: str,
     **columns: Any,
@@ -112,7 +113,7 @@ def _insert(
     )
 
 
-async def store(work: Work, clip_id: str, inline: Mapping[str, str], told: Told) -> list[Row[Any]]:
+async def store(work: Work, clip_id: str, inline: Mapping[str, str], told: Told) -> list[Asset]:
     """Store what a clip's prediction made; the assets, each in the state that it came to.
 
     What was tried before stays as it is: the loop tries it again. `inline` are the `data:` URIs
@@ -122,7 +123,7 @@ async def store(work: Work, clip_id: str, inline: Mapping[str, str], told: Told)
     meter = _Meter(rows, told)
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def one(row: Row[Any]) -> None:
+    async def one(row: Asset) -> None:
         async with places:
             report = meter.of(row.id)
             await save(work, row.id, quiet=QUIET, report=report, source=inline.get(row.id))
@@ -138,7 +139,7 @@ async def store(work: Work, clip_id: str, inline: Mapping[str, str], told: Told)
 class _Meter:
     """How far several files are, as one."""
 
-    def __init__(self, rows: Sequence[Row[Any]], told: Told) -> None:
+    def __init__(self, rows: Sequence[Asset], told: Told) -> None:
         stored = {row.id: row.size or 0 for row in rows if row.storage_state == "stored"}
         self._done: dict[str, int] = stored
         self._total: dict[str, int | None] = dict(stored)

@@ -13,9 +13,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import structlog
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from server.catalog import jobs, predictions, sent, tokens
+from server.catalog.records import Clip
 from server.errors import Invalid
 from server.jobs import inputs
 from server.jobs.clip_row import ClipEnded, ClipRow
@@ -36,7 +37,7 @@ UNREACHABLE = timedelta(minutes=15)
 class Submitting(ClipRow):
     """The first half of a clip's way."""
 
-    async def _submit(self, clip: Row[Any]) -> None:
+    async def _submit(self, clip: Clip) -> None:
         """Ask for the prediction: once, and as often as it surely did not arrive."""
         wait = 1.0
         # Tokens are issued and files uploaded for the input: not while the service drains.
@@ -59,7 +60,7 @@ class Submitting(ClipRow):
                 attempt.cancel()
                 raise
 
-    async def _input(self, clip: Row[Any]) -> dict[str, Any]:
+    async def _input(self, clip: Clip) -> dict[str, Any]:
         """What the model gets; a clip for which it cannot be made fails before it is paid."""
         wait = 1.0
         while True:
@@ -143,13 +144,14 @@ class Submitting(ClipRow):
             now=self._work.clock(),
         )
 
-    async def _find_lost(self, clip: Row[Any]) -> bool:
+    async def _find_lost(self, clip: Clip) -> bool:
         """Look for the prediction of a submission that was never answered; whether it is found.
 
         False when the provider, which lists reliably, surely has none: then it may be asked
         again. When that cannot be told the clip fails with `submission_unknown`. A webhook may
         tell meanwhile, by the submission's nonce.
         """
+        assert clip.submitting_at is not None
         since = clip.submitting_at - timedelta(seconds=SKEW)
         deadline = clip.submitting_at + timedelta(seconds=self._work.submission_grace)
         wait = 0.5
@@ -182,7 +184,7 @@ class Submitting(ClipRow):
             wait = min(wait * 2, 5.0)
 
     async def _match(
-        self, clip: Row[Any], recent: list[Prediction]
+        self, clip: Clip, recent: list[Prediction]
     ) -> tuple[list[Prediction], list[Prediction]]:
         """The predictions that have this clip's input; and those that do not tell theirs."""
         owned = await self._db.read(predictions.owned, self._job.provider)

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from server.catalog import assets, jobs, names
+from server.catalog.records import Asset, DownloadJob
 from server.media import sniff
 
 # What yt-dlp makes of nearly everything.
@@ -56,11 +56,11 @@ def order(
         now=now,
     )
     job = jobs.get(conn, job_id)
-    assert job is not None
+    assert isinstance(job, DownloadJob)
     return Ordered(job_id, _expect(conn, job, now), fresh=True)
 
 
-def again(conn: Connection, job: Row[Any], now: datetime) -> bool:
+def again(conn: Connection, job: DownloadJob, now: datetime) -> bool:
     """Set a download that has ended going again; False when it has nothing to go for."""
     if job.status not in ("failed", "canceled"):
         return False
@@ -86,12 +86,12 @@ def again(conn: Connection, job: Row[Any], now: datetime) -> bool:
     return True
 
 
-def of_job(conn: Connection, job_id: str) -> Row[Any] | None:
+def of_job(conn: Connection, job_id: str) -> Asset | None:
     """The asset that a download is for; None when it was deleted."""
     return next(iter(assets.of_job(conn, [job_id])), None)
 
 
-def _expect(conn: Connection, job: Row[Any], now: datetime) -> str:
+def _expect(conn: Connection, job: DownloadJob, now: datetime) -> str:
     """The asset before its bytes: its kind and its name are a guess."""
     path = PurePosixPath(unquote(urlsplit(job.url).path))
     wanted = job.filename or path.name or urlsplit(job.url).hostname or ""

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from server.blobs.store import BlobStore, Sealed
 from server.catalog import assets, names
+from server.catalog.records import Asset, Role
 from server.media import sniff
 
 HEAD = 8192
@@ -60,7 +61,7 @@ def take_in(
     user_id: str,
     project_id: str,
     scene_id: str | None,
-    role: str,
+    role: Role,
     filename: str,
     now: datetime,
     **columns: Any,
@@ -86,7 +87,7 @@ def take_in(
 
 def fill(
     conn: Connection,
-    row: Row[Any],
+    row: Asset,
     incoming: Incoming,
     *,
     now: datetime,

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from server.catalog import access, events, jobs, projects, uploads
+from server.catalog.records import Asset
 from server.catalog.tables import (
     alias,
     asset,
@@ -118,7 +119,7 @@ def restore(conn: Connection, noun: Noun, ids: Sequence[str], *, now: datetime) 
         back = or_(false(), *_together(conn, noun, ids))
     back = and_(back, in_trash(asset))
     _mend(conn, back, now)
-    found = conn.execute(select(asset).where(back)).all()
+    found = Asset.all(conn, select(asset).where(back))
     came = _sum(conn, back)
     _bring_back(conn, asset, back)
     events.assets_changed(conn, found)

@@ -5,11 +5,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, or_, select
 
 from server.catalog import jobs
+from server.catalog.records import Clip, ClipStatus, Job
 from server.catalog.tables import asset, in_trash, scene
 from server.errors import Conflict
 
 
-def check_place(conn: Connection, row: Row[Any]) -> None:
+def check_place(conn: Connection, row: Job) -> None:
     """Raise Conflict when what a job makes would go straight to the trash."""
     query = select(scene.c.id).where(scene.c.id == row.scene_id, scene.c.deleted_at.is_not(None))
     if conn.execute(query).first() is not None:
@@ -18,7 +19,7 @@ def check_place(conn: Connection, row: Row[Any]) -> None:
         )
 
 
-def to_retry(conn: Connection, row: Row[Any]) -> list[Row[Any]]:
+def to_retry(conn: Connection, row: Job) -> list[Clip]:
     """The clips of a job that a retry makes again: what failed, and what a combine lacks.
 
     Raises Conflict when what a combine lacks is in the trash: it need not be paid again.
@@ -39,7 +40,7 @@ def to_retry(conn: Connection, row: Row[Any]) -> list[Row[Any]]:
     return again
 
 
-def _asset_of(conn: Connection, row: Row[Any]) -> Row[Any] | None:
+def _asset_of(conn: Connection, row: Clip) -> Row[Any] | None:
     """What a clip has made, in the trash or not."""
     there = or_(asset.c.deleted_at.is_(None), in_trash(asset))
     query: Select[Any] = select(asset.c.id, asset.c.deleted_at)
@@ -47,7 +48,7 @@ def _asset_of(conn: Connection, row: Row[Any]) -> Row[Any] | None:
     return conn.execute(query).first()
 
 
-def retry(conn: Connection, row: Row[Any]) -> bool:
+def retry(conn: Connection, row: Job) -> bool:
     """Set an ended generate job going again, only with what failed; whether there was anything.
 
     A clip whose prediction has not ended badly goes on with it: nothing is paid twice. Raises
@@ -57,10 +58,10 @@ def retry(conn: Connection, row: Row[Any]) -> bool:
     for one in again:
         asked = one.prediction_id is not None or one.submitting_at is not None
         if one.status == "completed" or one.prediction_ended or not asked:
-            jobs.start_over(conn, one)
+            jobs.start_over(conn, one.id)
         else:
             # What it asked for may still run, or be lost: that is looked for first.
-            status = "submitting" if one.prediction_id is None else "processing"
+            status: ClipStatus = "submitting" if one.prediction_id is None else "processing"
             jobs.change_clip(conn, one.id, status=status, error_code=None, error_message=None)
     if again or row.status == "failed":
         jobs.change(

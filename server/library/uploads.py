@@ -6,14 +6,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from server.blobs.store import BlobStore
 from server.blobs.volume import Volume
 from server.catalog import projects, uploads
+from server.catalog.records import Upload
 from server.db import Database
 from server.errors import Conflict, Gone, NotFound, ReelbaseError, TooLarge
 from server.library import intake, usage
@@ -83,7 +83,7 @@ class Uploads:
         length: int,
         stream: AsyncGenerator[bytes, None] | None = None,
         checksum: Checksum | None = None,
-    ) -> Row[Any]:
+    ) -> Upload:
         """A new upload, with its first bytes if there is a `stream`; an asset if that is all.
 
         The place must be the user's. When anything fails there is no upload: nobody knows its
@@ -123,7 +123,7 @@ class Uploads:
             await self.end(upload_id)
             raise
 
-    async def claim(self, upload_id: str) -> Row[Any]:
+    async def claim(self, upload_id: str) -> Upload:
         """How far an upload is, once nobody else writes to it: for one who wants to go on.
 
         Raises NotFound, Gone and UploadLocked.
@@ -140,7 +140,7 @@ class Uploads:
         offset: int,
         stream: AsyncGenerator[bytes, None],
         checksum: Checksum | None = None,
-    ) -> Row[Any]:
+    ) -> Upload:
         """Add bytes at `offset`; with the last one the upload becomes an asset, durably.
 
         What had come before an error is kept, unless there is a checksum: then it is all or
@@ -156,11 +156,13 @@ class Uploads:
         async with self._seats.take(upload_id) as seat:
             row = await self._get(upload_id)
             _check_offset(row, offset)
+            if row.blob_id is None:  # completed by the one before us
+                return row
             async with aclosing(self._pieces(seat, row, stream)) as pieces:
                 if checksum is None:
                     await self._blobs.append(row.blob_id, offset, pieces)
                 else:
-                    await self._append_checked(row, pieces, checksum)
+                    await self._append_checked(row.blob_id, offset, pieces, checksum)
             return await self._completed(await self._get(upload_id))
 
     async def end(self, upload_id: str) -> None:
@@ -168,9 +170,9 @@ class Uploads:
         async with self._seats.take(upload_id, at_once=True):
             row = await self._db.read(uploads.get, upload_id)
             if row is not None:
-                await self._db.write(uploads.remove, row)
+                await self._db.write(uploads.remove, row.id, row.blob_id)
 
-    async def _get(self, upload_id: str) -> Row[Any]:
+    async def _get(self, upload_id: str) -> Upload:
         row = await self._db.read(uploads.get, upload_id)
         if row is None:
             raise NotFound("There is no such upload.")
@@ -181,11 +183,11 @@ class Uploads:
             )
         return row
 
-    async def _keep(self, row: Row[Any]) -> None:
+    async def _keep(self, row: Upload) -> None:
         await self._db.write_pending(uploads.keep, row, self._clock() + self._lifetime)
 
     async def _pieces(
-        self, seat: Seat, row: Row[Any], stream: AsyncGenerator[bytes, None]
+        self, seat: Seat, row: Upload, stream: AsyncGenerator[bytes, None]
     ) -> AsyncGenerator[bytes, None]:
         """What comes, up to the last byte that is wanted; keeps the upload from expiring."""
         left = row.length - row.offset
@@ -201,7 +203,11 @@ class Uploads:
                 await self._keep(row)
 
     async def _append_checked(
-        self, row: Row[Any], pieces: AsyncGenerator[bytes, None], checksum: Checksum
+        self,
+        blob_id: int,
+        offset: int,
+        pieces: AsyncGenerator[bytes, None],
+        checksum: Checksum,
     ) -> None:
         """Keep a piece aside until all of it has come: only then it can be checked."""
         digest = hashlib.new(checksum.algorithm, usedforsecurity=False)
@@ -218,13 +224,13 @@ class Uploads:
                 raise ChecksumMismatch(
                     "The bytes do not have the checksum that came with them. Send them again."
                 )
-            await self._blobs.append(row.blob_id, row.offset, self._blobs.read(aside, 0, size))
+            await self._blobs.append(blob_id, offset, self._blobs.read(aside, 0, size))
         finally:
             await self._blobs.discard(aside)
 
-    async def _completed(self, row: Row[Any]) -> Row[Any]:
+    async def _completed(self, row: Upload) -> Upload:
         """The upload, made an asset if it is full. The caller has it alone."""
-        if row.asset_id is not None or row.offset < row.length:
+        if row.blob_id is None or row.offset < row.length:
             return row
         sealed = await self._blobs.seal(row.blob_id)
         head = self._blobs.read(row.blob_id, 0, min(intake.HEAD, row.length))
@@ -254,7 +260,7 @@ class Uploads:
         uploads.complete(conn, upload_id, asset_id, now + self._lifetime)
 
 
-def _place(conn: Connection, row: Row[Any]) -> tuple[str, str | None]:
+def _place(conn: Connection, row: Upload) -> tuple[str, str | None]:
     """Where a full upload goes. What it was meant for may be gone or in the trash by now; the
     bytes are to be found all the same.
     """
@@ -265,7 +271,7 @@ def _place(conn: Connection, row: Row[Any]) -> tuple[str, str | None]:
     return row.project_id, row.scene_id
 
 
-def _check_offset(row: Row[Any], offset: int) -> None:
+def _check_offset(row: Upload, offset: int) -> None:
     if row.offset != offset:
         raise Conflict(
             f"The next byte wanted is {row.offset}, not {offset}.",

@@ -4,10 +4,11 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from server.blobs.rows import blob
 from server.catalog import jobs, uploads
+from server.catalog.records import Record, Role
 from server.catalog.tables import asset, in_trash, project, upload, user
 from server.errors import QuotaExceeded
 from server.library.words import size_of
@@ -50,6 +51,53 @@ def _uploads(whose: ColumnElement[bool]) -> tuple[Any, ...]:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums(Record):
+    """Assets and bytes, in sight and in the trash; posters count as bytes alone."""
+
+    assets: int
+    bytes: int
+    trash_assets: int
+    trash_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserSums(Sums):
+    """What a user has, and unfinished uploads with the bytes that they will have."""
+
+    uploads: int
+    upload_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedUserSums(UserSums):
+    """The same with the user's name and quotas."""
+
+    id: str
+    name: str
+    max_assets: int | None
+    max_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSums(Sums):
+    """What a project has."""
+
+    id: str
+    name: str
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleSums(Record):
+    """What there is of one role."""
+
+    role: Role
+    assets: int
+    bytes: int
+    trash_bytes: int
+
+
 @dataclass(frozen=True)
 class Store:
     """The bytes behind the assets. Dedup: assets that have equal bytes share one blob."""
@@ -65,16 +113,14 @@ class Store:
         return max(0, self.asset_bytes - self.blob_bytes)
 
 
-def of_user(conn: Connection, user_id: str) -> Row[Any]:
-    """What a user has: `assets`, `bytes`, `trash_assets`, `trash_bytes`; and what is being sent:
-    `uploads`, `upload_bytes`.
-    """
+def of_user(conn: Connection, user_id: str) -> UserSums:
+    """What a user has."""
     sums = (*_SUMS, *_uploads(upload.c.user_id == user_id))
-    return conn.execute(select(*sums).where(asset.c.user_id == user_id)).one()
+    return UserSums.of(conn.execute(select(*sums).where(asset.c.user_id == user_id)).one())
 
 
-def by_user(conn: Connection) -> Sequence[Row[Any]]:
-    """The same for every user, with `id`, `name` and quotas; who has most comes first."""
+def by_user(conn: Connection) -> Sequence[NamedUserSums]:
+    """The same for every user; who has most comes first."""
     sums = (*_SUMS, *_uploads(upload.c.user_id == user.c.id))
     query = (
         select(user.c.id, user.c.name, user.c.max_assets, user.c.max_bytes, *sums)
@@ -82,13 +128,14 @@ def by_user(conn: Connection) -> Sequence[Row[Any]]:
         .where(user.c.deleted_at.is_(None))
         .group_by(user.c.id)
     )
-    return sorted(conn.execute(query).all(), key=lambda row: -(row.bytes + row.trash_bytes))
+    sums_by_user = NamedUserSums.all(conn, query)
+    return sorted(sums_by_user, key=lambda one: -(one.bytes + one.trash_bytes))
 
 
 def by_project(
     conn: Connection, user_id: str | None = None, *, trashed: bool = False
-) -> Sequence[Row[Any]]:
-    """What a user's projects (or all) have: `id`, `name`, `user_id` and the sums.
+) -> Sequence[ProjectSums]:
+    """What a user's projects (or all) have; the largest comes first.
 
     Projects in the trash count only if asked for.
     """
@@ -101,11 +148,11 @@ def by_project(
         query = query.where(project.c.deleted_at.is_(None))
     if user_id is not None:
         query = query.where(project.c.user_id == user_id)
-    return sorted(conn.execute(query).all(), key=lambda row: (-row.bytes, row.name))
+    return sorted(ProjectSums.all(conn, query), key=lambda one: (-one.bytes, one.name))
 
 
-def by_role(conn: Connection, user_id: str | None = None) -> Sequence[Row[Any]]:
-    """What a user (or everybody) has by `role`; here `poster` is one of them."""
+def by_role(conn: Connection, user_id: str | None = None) -> Sequence[RoleSums]:
+    """What a user (or everybody) has by role; here `poster` is one of them."""
     query = (
         select(
             asset.c.role,
@@ -118,7 +165,7 @@ def by_role(conn: Connection, user_id: str | None = None) -> Sequence[Row[Any]]:
     )
     if user_id is not None:
         query = query.where(asset.c.user_id == user_id)
-    return conn.execute(query).all()
+    return RoleSums.all(conn, query)
 
 
 def of_store(conn: Connection) -> Store:

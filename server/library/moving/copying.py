@@ -139,7 +139,7 @@ def here(conn: Connection, kind: str, name: str, size: int) -> list[str]:
     found = {
         row.id: row.sha256
         for row in aliases.meanings(conn, kind, name)
-        if row.source != aliases.MOVED and row.size == size
+        if row.source != aliases.MOVED and row.size == size and row.sha256 is not None
     }
     return list(found.values())
 
