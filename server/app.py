@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +25,7 @@ from server.blobs.sqlite import SqliteBlobs
 from server.blobs.volume import Volume
 from server.catalog import tokens as token_rows
 from server.catalog.keys import Principal
+from server.clock import Clock, SystemClock
 from server.db import READ_SECONDS, READERS, Database
 from server.egress import Guard, authority, parse_allowed
 from server.errors import Invalid, ReelbaseError
@@ -75,6 +76,7 @@ from server.providers.fal import Fal
 from server.providers.replicate import Replicate
 from server.providers.sample import Sample
 from server.settings import Settings
+from server.supervision import Supervisor
 from server.tokens import Tokens
 
 log = structlog.get_logger(__name__)
@@ -108,7 +110,8 @@ def create_app(
     begin nothing new; then `stopping`, which ends the event streams.
     """
     volume = Volume(settings.data_dir, min_free=settings.min_free_bytes)
-    database = Database(settings.database, on_full=volume.release)
+    clock = SystemClock()
+    database = Database(settings.database, clock, on_full=volume.release)
     blobs = SqliteBlobs(database, volume, writer=writer)
     signer = Tokens(settings.secret_keys())
     guard = Guard(allow_private=parse_allowed(settings.allow_private_urls))
@@ -121,7 +124,8 @@ def create_app(
     providers = _providers(settings, media, own_client)
     own_url = f"http://{authority(*local)}"
     bases = {name: _base(settings, provider, own_url) for name, provider in providers.items()}
-    access_log = AccessLog(database)
+    access_log = AccessLog(database, clock)
+    supervisor = Supervisor(clock, stopping)
     loop: Loop
 
     def wake(job_id: str | None) -> None:
@@ -138,8 +142,8 @@ def create_app(
         asset_base=bases,
         downloads=downloads,
         folder=folder,
-        clock=_now,
-        started_at=_now(),
+        clock=clock,
+        started_at=clock.now(),
         draining=draining,
         wake=wake,
         flush_access_log=access_log.flush,
@@ -153,13 +157,13 @@ def create_app(
         concurrency=settings.provider_concurrency,
     )
     loop = Loop(work)
-    gate = Gate(database, signer, _now)
+    gate = Gate(database, signer, clock)
     metrics = Metrics()
     metrics.last_backup.set_function(
         lambda: schedule.last_success(settings.data_dir, settings.backup_target)
     )
-    pulse = Pulse(database, stopping)
-    uploads = Uploads(database, blobs, volume, _now, lifetime=settings.upload_expiry)
+    pulse = Pulse(database, stopping, clock)
+    uploads = Uploads(database, blobs, volume, clock, lifetime=settings.upload_expiry)
     services = Services(
         database=database.bounded(READ_SECONDS),
         searches=database.bounded(READ_SECONDS, at_once=READERS // 2),
@@ -171,12 +175,13 @@ def create_app(
         access_log=access_log,
         metrics=metrics,
         pulse=pulse,
+        supervisor=supervisor,
         guard=guard,
         providers=providers,
         default_provider=next(iter(providers)),
         reachable_by={name: base is not None for name, base in bases.items()},
         wake=wake,
-        clock=_now,
+        clock=clock,
         public_url=settings.outside_url,
         client_ip_header="fly-client-ip" if settings.fly_app_name else None,
         max_upload_bytes=settings.max_upload_bytes,
@@ -197,17 +202,26 @@ def create_app(
             for provider in providers.values():
                 opened.push_async_callback(provider.aclose)
             opened.push_async_callback(access_log.flush)
-            swept = await collect.sweep_unfinished(database, settings.data_dir / "locks", writer)
+            swept = await collect.sweep_unfinished(
+                database, settings.data_dir / "locks", clock.now(), writer
+            )
             if swept:
                 log.info("half-written blobs of a dead process discarded", count=swept)
             volume.keep()
             if lacks := downloads.ytdlp.missing():
                 log.warning("not everything that downloads want is here", missing="; ".join(lacks))
-            running = [loop.run(), access_log.run(), pulse.run(), uploads.run(stopping)]
+            background: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+                "jobs": loop.run,
+                "access log": access_log.run,
+                "pulse": pulse.run,
+                "uploads": lambda: uploads.run(stopping),
+            }
             if settings.backup_target and settings.backup_every:
-                running.append(_backups(settings, settings.backup_target, settings.backup_every))
-            tasks = [asyncio.create_task(one) for one in running]
-            opened.push_async_callback(_cancel, tasks)
+                background["backups"] = _backups(
+                    settings, settings.backup_target, settings.backup_every, clock
+                ).run
+            supervised = asyncio.create_task(supervisor.run(background))
+            opened.push_async_callback(_cancel, supervised)
             yield
 
     async def unfetched() -> bool:
@@ -290,14 +304,9 @@ def create_app(
     return Application(tus_protocol.Protocol(observed), application.lifespan, unfetched)
 
 
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _providers(
@@ -365,11 +374,11 @@ def _downloads(settings: Settings, folder: Path) -> Downloads:
     )
 
 
-def _backups(settings: Settings, target: str, every: float) -> Coroutine[Any, Any, None]:
+def _backups(settings: Settings, target: str, every: float, clock: Clock) -> schedule.Schedule:
     """The server's own backups."""
     return schedule.Schedule(
-        settings.data_dir, target, every=every, rate=settings.backup_rate
-    ).run()
+        settings.data_dir, target, clock, every=every, rate=settings.backup_rate
+    )
 
 
 def _base(settings: Settings, provider: Provider, own_url: str) -> str | None:

@@ -33,6 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
+from server.clock import Clock, SystemClock
 from server.errors import StorageFull, TooSlow
 
 P = ParamSpec("P")
@@ -124,6 +125,12 @@ def _prepare_writer(engine: Engine) -> None:
     )
 
 
+def now(conn: Connection) -> datetime:
+    """The moment, by the clock of the database that a connection belongs to."""
+    clock: Clock = conn.info.get("clock") or SystemClock()
+    return clock.now()
+
+
 def sync_engine(path: Path) -> Engine:
     """An engine for commands and migrations: same file, same rules, no event loop."""
     url = f"sqlite:///file:{quote(str(path))}?uri=true"
@@ -171,8 +178,8 @@ class _Session:
     idle meanwhile. Here a transaction is one call on aiosqlite's thread: one crossing.
     """
 
-    def __init__(self, path: Path, *, readonly: bool) -> None:
-        self._path, self._readonly = path, readonly
+    def __init__(self, path: Path, clock: Clock, *, readonly: bool) -> None:
+        self._path, self._clock, self._readonly = path, clock, readonly
         self._durable = True
 
     async def open(self) -> None:
@@ -231,6 +238,7 @@ class _Session:
         else:
             _prepare_writer(engine)
         self._connection = engine.connect()
+        self._connection.info["clock"] = self._clock
 
     def _transact(self, fn: Callable[[Connection], T], durable: bool) -> T:
         if durable is not self._durable:
@@ -311,11 +319,13 @@ class Database:
     True to have the transaction tried once more.
     """
 
-    def __init__(self, path: Path, *, on_full: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, *, on_full: Callable[[], bool] = lambda: False
+    ) -> None:
         self.path = path
         self._on_full = on_full
-        self._writer = _Session(path, readonly=False)
-        self._readers = [_Session(path, readonly=True) for _ in range(READERS)]
+        self._writer = _Session(path, clock, readonly=False)
+        self._readers = [_Session(path, clock, readonly=True) for _ in range(READERS)]
         self._idle: asyncio.LifoQueue[_Session] = asyncio.LifoQueue()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._read_seconds: float | None = None

@@ -78,11 +78,9 @@ class Clock:
 
     def __call__(self) -> None:
         """Have the service read the time here."""
-        from server import app
-        from server.library import collect
+        from server.clock import SystemClock
 
-        app._now = self.now
-        collect.datetime = type("Shifted", (), {"now": staticmethod(lambda _zone: self.now())})
+        SystemClock.now = lambda _: self.now()
 
     def now(self) -> datetime:
         """The time there."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
+from server.clock import SystemClock
 from server.db import READERS, Database, _Stop, _StoppedError
 from server.errors import TooSlow
 from server.migrate import migrate
@@ -44,7 +45,7 @@ def one(conn: Connection) -> int:
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     """An open database on a fresh file."""
     migrate(tmp_path / "reelbase.db")
-    made = Database(tmp_path / "reelbase.db")
+    made = Database(tmp_path / "reelbase.db", SystemClock())
     await made.open()
     yield made
     await made.close()

@@ -5,14 +5,14 @@ does any more and its bytes wait to be given back.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, insert, select
 from sqlalchemy import update as sql_update
 from sqlalchemy.schema import Index
 
 from server.blobs.store import Sealed
-from server.db import UtcDateTime, metadata
+from server.db import UtcDateTime, metadata, now
 
 blob = Table(
     "blob",
@@ -38,7 +38,7 @@ def create(conn: Connection, writer: str, expires_at: datetime | None) -> int:
         size=0,
         writer=writer,
         expires_at=expires_at,
-        created_at=datetime.now(UTC),
+        created_at=now(conn),
     )
     return int(conn.execute(row).inserted_primary_key[0])  # type: ignore[index]
 

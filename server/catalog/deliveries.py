@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -11,6 +11,7 @@ from server.catalog import assets
 from server.catalog.ids import new_id
 from server.catalog.records import Delivery, Job
 from server.catalog.tables import clip, delivery, job, user
+from server.db import now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ class Due(Delivery):
 
 def record(conn: Connection, row: Job) -> None:
     """Have the state of a job told to its webhook (`row` is the job's)."""
-    now = datetime.now(UTC)
+    at = now(conn)
     event = f"job.{row.status}"
     clips = conn.execute(select(clip).where(clip.c.job_id == row.id).order_by(clip.c.position))
     made = assets.of_job(conn, [row.id])
@@ -49,16 +50,16 @@ def record(conn: Connection, row: Job) -> None:
             for one in made
         ],
     }
-    body = {"type": event, "timestamp": now.isoformat().replace("+00:00", "Z"), "data": data}
+    body = {"type": event, "timestamp": at.isoformat().replace("+00:00", "Z"), "data": data}
     conn.execute(
         insert(delivery).values(
             id=new_id("msg"),
             job_id=row.id,
             event=event,
             body=json.dumps(body),
-            created_at=now,
+            created_at=at,
             attempts=0,
-            next_at=now,
+            next_at=at,
         )
     )
 

@@ -1,13 +1,14 @@
 """What has changed, for those who follow it. Recorded in the transaction that changes it."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from server.catalog.records import Asset, Event
 from server.catalog.tables import asset, change_event, clip, job, project, scene
+from server.db import now
 
 # How long a client may have been away and still go on from where it was.
 KEPT = timedelta(days=1)
@@ -79,10 +80,10 @@ def assets_changed(conn: Connection, rows: Sequence[Asset]) -> None:
     """Record that assets were restored."""
     if not rows:
         return
-    now = datetime.now(UTC)
+    at = now(conn)
     conn.execute(
         insert(change_event),
-        [{"user_id": row.user_id, "noun": "asset", "data": _asset(row), "at": now} for row in rows],
+        [{"user_id": row.user_id, "noun": "asset", "data": _asset(row), "at": at} for row in rows],
     )
 
 
@@ -90,11 +91,11 @@ def assets_deleted(conn: Connection, gone: Sequence[tuple[str, str]]) -> None:
     """Assets, each as (user, id), are gone or in the trash."""
     if not gone:
         return
-    now = datetime.now(UTC)
+    at = now(conn)
     conn.execute(
         insert(change_event),
         [
-            {"user_id": user, "noun": "asset", "data": {"id": one, "deleted": True}, "at": now}
+            {"user_id": user, "noun": "asset", "data": {"id": one, "deleted": True}, "at": at}
             for user, one in gone
         ],
     )
@@ -160,7 +161,5 @@ def _named(row: Row[Any]) -> dict[str, Any]:
 
 def _record(conn: Connection, user_id: str, noun: str, data: Mapping[str, Any]) -> None:
     conn.execute(
-        insert(change_event).values(
-            user_id=user_id, noun=noun, data=dict(data), at=datetime.now(UTC)
-        )
+        insert(change_event).values(user_id=user_id, noun=noun, data=dict(data), at=now(conn))
     )

@@ -147,7 +147,7 @@ async def _give_back(store: Store, keep: timedelta) -> None:
     """
     await collect.empty_trash(store.database, datetime.now(UTC), keep)
     for _ in range(ROUNDS):
-        await collect.collect(store.database, store.blobs, store.volume)
+        await collect.collect(store.database, store.blobs, store.volume, datetime.now(UTC))
         await store.database.checkpoint()
         wanted = await store.database.read(_size_wanted)
         if wanted is not None and store.database.path.stat().st_size <= wanted:

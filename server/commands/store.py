@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from server.blobs.locks import LockFile
 from server.blobs.sqlite import SqliteBlobs
 from server.blobs.volume import Volume
+from server.clock import SystemClock
 from server.commands.options import engine_of
 from server.db import Database
 from server.settings import Settings
@@ -33,7 +34,7 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
     engine_of(settings).dispose()
     name = f"command-{os.getpid()}-{secrets.token_hex(4)}"
     volume = Volume(settings.data_dir, min_free=settings.min_free_bytes)
-    database = Database(settings.database, on_full=volume.release)
+    database = Database(settings.database, SystemClock(), on_full=volume.release)
     async with AsyncExitStack() as stack:
         lock = stack.enter_context(LockFile(settings.data_dir / "locks" / name))
         stack.callback(lock.path.unlink, missing_ok=True)

@@ -9,6 +9,7 @@ import logging
 from datetime import datetime, timedelta
 
 from server.catalog import keys, tokens
+from server.clock import Clock
 from server.db import Database
 
 log = logging.getLogger(__name__)
@@ -22,8 +23,8 @@ KEY_INTERVAL = timedelta(minutes=1)
 class AccessLog:
     """Gathers uses in memory and writes them together."""
 
-    def __init__(self, database: Database) -> None:
-        self._db = database
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._db, self._clock = database, clock
         self._lines: list[tokens.Access] = []
         self._used: dict[str, datetime] = {}
         self._written: dict[str, datetime] = {}
@@ -56,5 +57,5 @@ class AccessLog:
     async def run(self) -> None:
         """Write every few seconds until cancelled."""
         while True:
-            await asyncio.sleep(INTERVAL)
+            await self._clock.sleep(INTERVAL)
             await self.flush()

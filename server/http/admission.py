@@ -62,7 +62,7 @@ async def admit(
                 raise NotFound("There is no such asset.")
             check_scope(principal, "read")
             return Admission(lambda status, size: None, ASK_AGAIN)
-        now = services.clock()
+        now = services.clock.now()
         seconds = _seconds(now + _PUBLIC, asset, now)
         return Admission(lambda status, size: None, f"public, max-age={seconds}")
     verdict = await services.gate.judge(token, asset)
@@ -73,7 +73,7 @@ async def admit(
                 Access(
                     asset_id=asset.id,
                     token_id=verdict.token_id,
-                    at=services.clock(),
+                    at=services.clock.now(),
                     method=request.method,
                     ip=services.client_ip(request),
                     user_agent=(request.headers.get("user-agent") or "")[:300] or None,
@@ -89,7 +89,7 @@ async def admit(
         raise Unauthorized("This link is not valid, or not any more.", code="invalid_token")
     if verdict.ready_until is None:
         return Admission(record, ASK_AGAIN)
-    seconds = _seconds(verdict.ready_until, asset, services.clock())
+    seconds = _seconds(verdict.ready_until, asset, services.clock.now())
     return Admission(record, f"private, max-age={seconds}")
 
 

@@ -84,7 +84,7 @@ async def upload(
 ) -> Response[Asset]:
     """Take a file in. With `expires_at` it is deleted then."""
     services.volume.check(request.content_length or 0)
-    check_expiry(expires_at, services.clock())
+    check_expiry(expires_at, services.clock.now())
     sent = Upload(request, limit=services.max_upload_bytes)
     # Of a form only the file counts: what comes is counted as it comes.
     length = 1 if sent.is_form else request.content_length or 1
@@ -92,7 +92,7 @@ async def upload(
     room = await services.database.read(usage.room, principal.user_id)
 
     def keep(conn: Connection, incoming: intake.Incoming) -> records.Asset:
-        check_expiry(sent.expires_at, services.clock())
+        check_expiry(sent.expires_at, services.clock.now())
         usage.check_quota(conn, principal.user_id, size=incoming.sealed.size)
         project, scene = place(
             conn, principal.user_id, sent.fields.get("project_id"), sent.fields.get("scene_id")
@@ -105,7 +105,7 @@ async def upload(
             scene_id=scene,
             role="upload",
             filename=sent.filename,
-            now=services.clock(),
+            now=services.clock.now(),
             expires_at=sent.expires_at,
         )
         return own_row(conn, principal, asset_id)
@@ -199,7 +199,7 @@ async def change(
     data: JSONBody[AssetChange],
 ) -> Asset:
     """Change an asset. The extension that goes with the bytes is kept; so is the old key's use."""
-    now = services.clock()
+    now = services.clock.now()
     if isinstance(data.expires_at, datetime):
         check_expiry(data.expires_at, now)
 
@@ -258,7 +258,7 @@ async def save(
                 conn,
                 row.id,
                 storage_state=state,
-                next_save_at=services.clock(),
+                next_save_at=services.clock.now(),
                 save_attempts=0,
             )
         return own_row(conn, principal, row.id)

@@ -47,7 +47,7 @@ class Authentication(AbstractAuthenticationMiddleware):
         if principal is not None:
             if by == "session":
                 check_origin(connection)
-            self._services.access_log.key_used(principal.key_id, self._services.clock())
+            self._services.access_log.key_used(principal.key_id, self._services.clock.now())
         return AuthenticationResult(user=principal, auth=by)
 
 

@@ -53,13 +53,17 @@ async def serve(
     Raises Unauthorized, NotFound, Conflict (`asset_pending`) and Gone.
     """
     asset = None if asset_id is None else await services.gate.served(asset_id)
-    if asset is not None and asset.expires_at is not None and asset.expires_at <= services.clock():
+    if (
+        asset is not None
+        and asset.expires_at is not None
+        and asset.expires_at <= services.clock.now()
+    ):
         asset = None  # on its way to the trash
     admission = await admit(request, services, asset)
     if asset is None:
         raise NotFound("There is no such asset.")
     if asset.storage_state != "stored":
-        response = _elsewhere(asset, services.clock())
+        response = _elsewhere(asset, services.clock.now())
         admission.record(response.status_code or 307, 0)
         return response
     caching = admission.caching if fixed else ASK_AGAIN
@@ -81,7 +85,7 @@ async def serve_trashed(
     if asset is None or not owns(principal, asset.user_id):
         raise NotFound("There is no such asset.")
     if asset.storage_state != "stored":
-        return _elsewhere(asset, services.clock())
+        return _elsewhere(asset, services.clock.now())
     return _stored(request, services, asset, lambda status, size: None, ASK_AGAIN)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from litestar import Request
@@ -10,6 +10,7 @@ from litestar.datastructures import State
 
 from server.blobs.store import BlobStore
 from server.blobs.volume import Volume
+from server.clock import Clock
 from server.db import Database
 from server.egress import Guard
 from server.http.access_log import AccessLog
@@ -18,6 +19,7 @@ from server.http.metrics import Metrics
 from server.http.pulse import Pulse
 from server.library.uploads import Uploads
 from server.providers.base import Provider
+from server.supervision import Supervisor
 from server.tokens import Tokens
 
 
@@ -36,6 +38,7 @@ class Services:
     access_log: AccessLog
     metrics: Metrics
     pulse: Pulse
+    supervisor: Supervisor
     guard: Guard
     providers: Mapping[str, Provider]
     default_provider: str
@@ -43,7 +46,7 @@ class Services:
     reachable_by: Mapping[str, bool]
     # Tells the job loop that there is something to do.
     wake: Callable[[str | None], None]
-    clock: Callable[[], datetime]
+    clock: Clock
     public_url: str | None
     client_ip_header: str | None
     max_upload_bytes: int

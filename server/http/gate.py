@@ -14,6 +14,7 @@ from typing import TypeVar
 from server.catalog import assets, keys, tokens
 from server.catalog.assets import Served
 from server.catalog.keys import Principal
+from server.clock import Clock
 from server.db import Database
 from server.tokens import BadTokenError, Issued, Ready, Tokens
 
@@ -38,7 +39,7 @@ class Verdict:
 class Gate:
     """Looks credentials up."""
 
-    def __init__(self, database: Database, signer: Tokens, clock: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, signer: Tokens, clock: Clock) -> None:
         self._db = database
         self._signer = signer
         self._clock = clock
@@ -70,7 +71,7 @@ class Gate:
 
     async def judge(self, text: str, asset: Served | None) -> Verdict:
         """What a token is worth for an asset."""
-        now = self._clock()
+        now = self._clock.now()
         self._freshen()
         try:
             claims = self._tokens.get(text)
@@ -97,14 +98,14 @@ class Gate:
     def asset_of(self, text: str) -> str | None:
         """The asset that a token of ours was made for; whether it is still good is judged later."""
         try:
-            return self._signer.read(text, self._clock()).asset_id
+            return self._signer.read(text, self._clock.now()).asset_id
         except BadTokenError:
             return None
 
     async def _principal(
         self, digest: str, look_up: Callable[..., Principal | None]
     ) -> Principal | None:
-        now = self._clock()
+        now = self._clock.now()
         self._freshen()
         found = self._principals.get(digest)
         if found is None:

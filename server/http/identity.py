@@ -68,7 +68,7 @@ async def sign_in(
 ) -> Response[Session]:
     """An API key (or a one-time link) becomes an HttpOnly cookie."""
     check_origin(request)
-    now = services.clock()
+    now = services.clock.now()
 
     def apply(conn: Connection) -> tuple[str, Principal] | None:
         key_id: str | None = None

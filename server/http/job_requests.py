@@ -114,7 +114,7 @@ def check_limits(conn: Connection, services: Services, user_id: str, more: int) 
             headers={"Retry-After": "30"},
         )
     if services.daily_predictions is not None:
-        since = services.clock() - timedelta(days=1)
+        since = services.clock.now() - timedelta(days=1)
         today = sum(row.predictions for row in predictions.spending(conn, user_id, since))
         today += jobs.waiting_clips(conn, user_id)
         if today + more > services.daily_predictions:

@@ -128,7 +128,7 @@ async def create(
                 )
                 for clip in data.clips
             ],
-            now=services.clock(),
+            now=services.clock.now(),
             idempotency_key=idempotency_key,
             request_hash=body,
             webhook_url=data.webhook_url,
@@ -248,7 +248,7 @@ async def retry(
         if isinstance(row, records.DownloadJob):
             fresh = downloads.of_job(conn, row.id) is None
             usage.check_quota(conn, row.user_id, assets=int(fresh))
-            if downloads.again(conn, row, services.clock()):
+            if downloads.again(conn, row, services.clock.now()):
                 return
         again = len(retries.to_retry(conn, row))
         check_limits(conn, services, row.user_id, again)
@@ -280,7 +280,7 @@ async def dismiss(
         row = _to_act_on(conn, principal, job_id)
         if row.status not in jobs.ENDED:
             raise Conflict("The job has not ended yet: cancel it first.", code="job_active")
-        jobs.change(conn, row.id, dismissed_at=row.dismissed_at or services.clock())
+        jobs.change(conn, row.id, dismissed_at=row.dismissed_at or services.clock.now())
 
     await services.database.write(apply)
     return await _shown(request, services, principal, job_id)

@@ -80,7 +80,7 @@ async def make_key(
     data: JSONBody[NewKey],
 ) -> MadeKey:
     """A new API key. It can do no more than the one that makes it."""
-    now = services.clock()
+    now = services.clock.now()
     user_id = principal.user_id if data.user_id is None else data.user_id
     check_expiry(data.expires_at, now)
 
@@ -145,7 +145,7 @@ async def revoke_key(
     A key revokes those that can do no more than itself. With `cascade` what it made is revoked,
     too, and what that made in turn: all of it, or nothing (403).
     """
-    now = services.clock()
+    now = services.clock.now()
 
     def apply(conn: Connection) -> list[KeyName]:
         asker, _ = _still_good(conn, principal, now)

@@ -102,7 +102,7 @@ async def store(
             url=url,
             filename=data.filename,
             reference=reference,
-            now=services.clock(),
+            now=services.clock.now(),
         )
         return ordered, jobs.get(conn, ordered.job_id)
 

@@ -28,6 +28,12 @@ class Metrics:
         self.jobs = Gauge(
             "reelbase_jobs", "Jobs by state.", ["kind", "status"], registry=self.registry
         )
+        self.restarts = Gauge(
+            "reelbase_background_restarts",
+            "How often a background task ended and was started again.",
+            ["task"],
+            registry=self.registry,
+        )
         self.volume_total = Gauge(
             "reelbase_volume_bytes", "Size of the volume.", registry=self.registry
         )

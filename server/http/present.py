@@ -148,7 +148,7 @@ class Presenter:
 
     def __init__(self, request: Request[Any, Any, State], services: Services) -> None:
         self._base = services.base_url(request)
-        self._tokens, self._now = services.tokens, services.clock()
+        self._tokens, self._now = services.tokens, services.clock.now()
 
     def url(self, asset_id: str, owner: str, epoch: int) -> str:
         """The ready URL of an asset: the same all day."""

@@ -60,7 +60,7 @@ async def make_project(
     """A new, empty project."""
 
     def apply(conn: Connection) -> records.Project:
-        project_id = projects.create(conn, principal.user_id, data.name, now=services.clock())
+        project_id = projects.create(conn, principal.user_id, data.name, now=services.clock.now())
         events.project_changed(conn, project_id)
         return own_project(conn, principal, project_id)
 

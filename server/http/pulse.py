@@ -2,21 +2,24 @@
 
 import asyncio
 
+from server.clock import Clock, wait
 from server.db import Database
 
 
 class Pulse:
     """Tells those who wait that something was committed, by this process or another."""
 
-    def __init__(self, database: Database, stopping: asyncio.Event, *, every: float = 0.1) -> None:
-        self._db, self._stopping, self._every = database, stopping, every
+    def __init__(
+        self, database: Database, stopping: asyncio.Event, clock: Clock, *, every: float = 0.1
+    ) -> None:
+        self._db, self._stopping, self._clock, self._every = database, stopping, clock, every
         self._next = asyncio.Event()
 
     async def run(self) -> None:
         """Look at the database's version (some microseconds) ten times a second."""
         seen = self._db.changes.version()
         while True:
-            await asyncio.sleep(self._every)
+            await self._clock.sleep(self._every)
             version = self._db.changes.version()
             if version != seen or self._stopping.is_set():
                 seen = version
@@ -34,8 +37,4 @@ class Pulse:
 
     async def wait(self, ticket: asyncio.Event, timeout: float) -> bool:
         """Until something is committed after `ticket` was taken; False when nothing was."""
-        try:
-            await asyncio.wait_for(ticket.wait(), timeout)
-        except TimeoutError:
-            return False
-        return True
+        return await wait(self._clock, ticket.wait(), timeout)

@@ -102,7 +102,7 @@ async def make_scene(
     def apply(conn: Connection) -> list[_Scene]:
         project = own_project(conn, principal, project_id)
         scene_id = projects.create_scene(
-            conn, project_id, data.name, status=data.status, now=services.clock()
+            conn, project_id, data.name, status=data.status, now=services.clock.now()
         )
         if isinstance(data.position, int):
             projects.place_scene(conn, project_id, scene_id, data.position)

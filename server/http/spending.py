@@ -83,7 +83,7 @@ async def spending(
     services: NamedDependency[Services], principal: NamedDependency[Principal]
 ) -> Spending:
     """Predictions, seconds and cost: lately, in all, and by project."""
-    since = services.clock() - timedelta(days=1)
+    since = services.clock.now() - timedelta(days=1)
 
     def find(conn: Connection) -> tuple[list[Any], list[Any]]:
         return (

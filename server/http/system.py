@@ -43,6 +43,12 @@ async def readyz(services: NamedDependency[Services]) -> Ready:
         await services.database.read(jobs.active)
     except Exception as error:
         raise Unavailable("The database cannot be read.", code="database_unavailable") from error
+    if down := services.supervisor.down:
+        raise Unavailable(
+            f"What runs in the background has ended and is being started again: "
+            f"{', '.join(sorted(down))}. The log says why.",
+            code="task_down",
+        )
     accepting = services.volume.has_room()
     return Ready(
         "ok",
@@ -70,6 +76,8 @@ async def metrics(
     space = services.volume.space()
     shown.volume_total.set(space.total)
     shown.volume_free.set(space.free)
+    for task, count in services.supervisor.restarts.items():
+        shown.restarts.labels(task).set(count)
     for gauge, path in (
         (shown.database, services.database.path),
         (shown.wal, services.database.path.with_name(services.database.path.name + "-wal")),

@@ -87,7 +87,7 @@ async def issue(
             row.id,
             purpose=data.purpose,
             lifetime=timedelta(seconds=data.expires_in),
-            now=services.clock(),
+            now=services.clock.now(),
         )
         return row.id, token_id, expires_at
 
@@ -173,7 +173,7 @@ async def revoke(
 
     def apply(conn: Connection) -> None:
         row = own_row(conn, principal, asset_id)
-        if not tokens.revoke(conn, row.id, token_id, services.clock()):
+        if not tokens.revoke(conn, row.id, token_id, services.clock.now()):
             raise NotFound("This asset has no such token.")
 
     await services.database.write(apply)
@@ -194,7 +194,7 @@ async def revoke_all(
 
     def apply(conn: Connection) -> None:
         row = own_row(conn, principal, asset_id)
-        tokens.revoke_of_asset(conn, row.id, services.clock())
+        tokens.revoke_of_asset(conn, row.id, services.clock.now())
         assets.change(conn, row.id, token_epoch=row.token_epoch + 1)
 
     await services.database.write(apply)

@@ -56,7 +56,7 @@ async def remove(services: Services, noun: removal.Noun, own: Own, *, permanent:
     keep = removal.FOREVER if permanent else services.trash
 
     def apply(conn: Connection) -> removal.Sum:
-        return removal.remove(conn, noun, own(conn), now=services.clock(), keep=keep)
+        return removal.remove(conn, noun, own(conn), now=services.clock.now(), keep=keep)
 
     gone = await services.database.write(apply)
     services.wake(None)
@@ -69,7 +69,7 @@ async def restore(services: Services, noun: removal.Noun, own: Own) -> Moved:
     """Bring back what `own(conn)` finds (ids)."""
 
     def apply(conn: Connection) -> removal.Sum:
-        return removal.restore(conn, noun, own(conn), now=services.clock())
+        return removal.restore(conn, noun, own(conn), now=services.clock.now())
 
     came = await services.database.write(apply)
     services.wake(None)
@@ -178,7 +178,7 @@ async def move_several(
                 project_id=project,
                 scene_id=scene,
                 filename=row.filename,
-                now=services.clock(),
+                now=services.clock.now(),
             )
         return Moved(len(rows), sum(row.size or 0 for row in rows))
 
@@ -197,7 +197,7 @@ async def empty(
     """What the caller has in the trash is deleted for good."""
 
     def apply(conn: Connection) -> removal.Sum:
-        return removal.empty(conn, principal.user_id, now=services.clock())
+        return removal.empty(conn, principal.user_id, now=services.clock.now())
 
     gone = await services.database.write(apply)
     services.wake(None)

@@ -168,7 +168,7 @@ async def list_uploads(
     page = await services.database.read(
         uploads.list_unfinished,
         user_id=principal.user_id,
-        now=services.clock(),
+        now=services.clock.now(),
         cursor=cursor,
         limit=limit,
     )

@@ -85,7 +85,7 @@ async def make_user(services: NamedDependency[Services], data: JSONBody[NewUser]
 
     def apply(conn: Connection) -> User:
         users.check_name(conn, data.name)
-        user_id = users.create(conn, data.name, is_admin=data.is_admin, now=services.clock())
+        user_id = users.create(conn, data.name, is_admin=data.is_admin, now=services.clock.now())
         users.change(conn, user_id, max_assets=data.max_assets, max_bytes=data.max_bytes)
         return _shown(conn, users.get(conn, user_id))
 

@@ -49,7 +49,7 @@ async def receive(
     if not body:
         raise BadRequest("A webhook has a body.")
     prediction = await found.verify_webhook(body, dict(request.headers))
-    known = await services.database.write(_adopt, provider, prediction, clip, services.clock())
+    known = await services.database.write(_adopt, provider, prediction, clip, services.clock.now())
     if known is not None and known.status == "canceled" and prediction.status not in FINAL:
         # Canceled while its submission was lost: now there is something to be stopped.
         with contextlib.suppress(Passing, Vanished):

@@ -1,6 +1,5 @@
 """A clip that is being worked on: its row, its waiting, its ways to end."""
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -9,6 +8,7 @@ import structlog
 
 from server.catalog import jobs
 from server.catalog.records import Clip, GenerateJob
+from server.clock import wait as wait_for
 from server.errors import StorageFull
 from server.jobs.context import Work
 from server.jobs.nudge import Nudge
@@ -68,7 +68,7 @@ class ClipRow:
             except Passing as error:
                 log.info("provider did not cancel", clip=self._id, reason=error.detail)
             if wait is not None:
-                await asyncio.sleep(wait)
+                await self._work.clock.sleep(wait)
         return False
 
     async def hold(self) -> None:
@@ -83,15 +83,14 @@ class ClipRow:
 
     async def _pause(self, seconds: float) -> None:
         """Wait, or until something happens that was not heard of yet."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._nudge.beyond(self._heard), seconds)
+        await wait_for(self._work.clock, self._nudge.beyond(self._heard), seconds)
         self._heard = self._nudge.count
 
     async def _rest(self, seconds: float) -> None:
         """Wait as long as a provider has asked us to; only a cancellation ends it early."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        while (left := until - loop.time()) > 0:
+        clock = self._work.clock
+        until = clock.monotonic() + seconds
+        while (left := until - clock.monotonic()) > 0:
             await self._pause(min(left, 1.0))
             await self._check_canceled()
 
@@ -101,7 +100,7 @@ class ClipRow:
             try:
                 return await self._db.write(fn, *args, **values)
             except StorageFull:
-                await asyncio.sleep(1.0)
+                await self._work.clock.sleep(1.0)
 
     async def _clip(self) -> Clip:
         return await self._db.read(jobs.get_clip, self._id)

@@ -110,7 +110,7 @@ class ClipRun(Submitting):
         hooked = self._work.webhook_base[self._job.provider] is not None
         wait, factor, longest = POLL_BESIDE_WEBHOOKS if hooked else POLL
         shown: tuple[float, int | None] = (0.0, None)
-        silent_since = self._work.clock()
+        silent_since = self._work.clock.now()
         while True:
             await self._check_canceled()
             try:
@@ -126,7 +126,7 @@ class ClipRun(Submitting):
                 await self._fail(error.code, error.detail, ended=True)
                 raise ClipEnded from None
             await self._answered()
-            silent_since = self._work.clock()
+            silent_since = self._work.clock.now()
             if prediction.status == "succeeded":
                 await self._succeeded(prediction)
                 return
@@ -142,7 +142,7 @@ class ClipRun(Submitting):
 
     async def _unanswered(self, prediction_id: str, since: datetime, error: Passing) -> None:
         """Say in the job's notes what is waited for; give up a result that never comes."""
-        now = self._work.clock()
+        now = self._work.clock.now()
         if isinstance(error, ResultUnavailable):
             begun = await self._db.write(predictions.unavailable, self._id, prediction_id, now)
             if begun is not None and now - begun >= RESULT:
@@ -277,7 +277,7 @@ class ClipRun(Submitting):
 
     async def _store(self) -> None:
         """Store the files; the clip is completed even when that fails for now."""
-        now = asyncio.get_running_loop().time
+        now = self._work.clock.monotonic
         due = 0.0
 
         def told(done: int, total: int | None, share: float) -> None:

@@ -10,6 +10,7 @@ import httpx
 
 from server.blobs.store import BlobStore
 from server.blobs.volume import Volume
+from server.clock import Clock
 from server.db import Database
 from server.ingest.ytdlp import YtDlp
 from server.media import Media, Source
@@ -54,7 +55,7 @@ class Work:
     downloads: Downloads
     # A folder on the volume for files that live as long as one step; emptied at start.
     folder: Path
-    clock: Callable[[], datetime]
+    clock: Clock
     # When this process began: before it nobody could fetch anything from us.
     started_at: datetime
     # Set when a shutdown begins: nothing new is begun, what runs is followed.

@@ -24,7 +24,7 @@ TIMEOUT = 15.0
 
 async def deliver(work: Work, row: deliveries.Due) -> None:
     """Send one message once; the answer decides whether it is sent again."""
-    now = work.clock()
+    now = work.clock.now()
     body: str = row.body
     headers = {
         "content-type": "application/json",

@@ -45,17 +45,17 @@ INTERRUPTED = (
 
 async def run(work: Work, job_id: str, nudge: Nudge) -> None:
     """Take a download as far as it goes now. May be started again at any point."""
-    begun = await work.database.write(_begin, work.clock(), job_id)
+    begun = await work.database.write(_begin, work.clock.now(), job_id)
     if begun is None:
         return
     job, asset = begun
-    meter = Meter(asyncio.get_running_loop().time)
+    meter = Meter(work.clock.monotonic)
     fetching = asyncio.create_task(_fetch(work, job, asset, meter))
     error: ReelbaseError | None = None
     try:
         if not await _follow(work, job, meter, fetching, nudge):
             await _stop(fetching)
-            await work.database.write(_end, work.clock(), job.id, "canceled", *CANCELED)
+            await work.database.write(_end, work.clock.now(), job.id, "canceled", *CANCELED)
             return
         await fetching
     except asyncio.CancelledError:
@@ -153,7 +153,7 @@ async def _keep(
     async with land(work, pieces, total, meter.took) as incoming:
         meter.storing()
         await _judge(work, incoming)
-        await work.database.write(_attach, work.clock(), job, asset, incoming, title)
+        await work.database.write(_attach, work.clock.now(), job, asset, incoming, title)
     work.wake(None)
 
 
@@ -186,10 +186,11 @@ async def _fail(work: Work, job: DownloadJob, error: ReelbaseError) -> None:
     log.info("download failed", job=job.id, code=error.code, attempt=job.attempts, passing=passing)
     if passing and job.attempts < ATTEMPTS:
         wait = work.downloads.retry * 4.0 ** (job.attempts - 1)
-        await work.database.write(_again_later, work.clock(), job.id, wait, error.detail)
-        asyncio.get_running_loop().call_later(wait, work.wake, None)
+        await work.database.write(_again_later, work.clock.now(), job.id, wait, error.detail)
     else:
-        await work.database.write(_end, work.clock(), job.id, "failed", error.code, error.detail)
+        await work.database.write(
+            _end, work.clock.now(), job.id, "failed", error.code, error.detail
+        )
 
 
 def _begin(conn: Connection, now: datetime, job_id: str) -> tuple[DownloadJob, Asset] | None:

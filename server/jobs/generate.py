@@ -33,7 +33,7 @@ async def run(work: Work, job_id: str, nudge: Nudge) -> None:
             return None
         if job.status == "queued":
             jobs.change(
-                conn, job_id, status="processing", started_at=job.started_at or work.clock()
+                conn, job_id, status="processing", started_at=job.started_at or work.clock.now()
             )
         return job, jobs.clips_of(conn, [job_id])
 
@@ -102,7 +102,7 @@ async def _last_frame(work: Work, clip_id: str) -> str:
             scene_id=video.scene_id,
             role="upload",
             filename=f"{video.filename.rpartition('.')[0]}-last-frame.png",
-            now=work.clock(),
+            now=work.clock.now(),
         )
 
     async with intake.receive(work.blobs, intake.whole(png)) as incoming:
@@ -164,7 +164,7 @@ async def _combine(work: Work, job_id: str, parts: list[Asset]) -> None:
             scene_id=job.scene_id,
             role="combined",
             filename=f"{parts[0].filename.rpartition('.')[0]}-combined",
-            now=work.clock(),
+            now=work.clock.now(),
             job_id=job_id,
             prompt="\n".join(part.prompt or "" for part in parts),
         )
@@ -198,7 +198,7 @@ def _end(
     code: str | None,
     message: str | None,
 ) -> None:
-    now = work.clock()
+    now = work.clock.now()
     jobs.change(conn, job_id, status=status, error_code=code, error_message=message, ended_at=now)
     # What was lent to the provider is not needed any more.
     tokens.revoke_of_clips(conn, [clip.id for clip in jobs.clips_of(conn, [job_id])], now)

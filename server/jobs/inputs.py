@@ -25,7 +25,7 @@ async def build(work: Work, job: GenerateJob, clip: Clip) -> dict[str, Any]:
     wanted = references(clip.input)
     wanted |= {one for one in (clip.image_asset_id, clip.last_frame_asset_id) if one}
     # Each submission has tokens of its own: they tell its prediction from an earlier one's.
-    await work.database.write(tokens.revoke_of_clips, [clip.id], work.clock())
+    await work.database.write(tokens.revoke_of_clips, [clip.id], work.clock.now())
     urls = {asset_id: await _url(work, job, clip, asset_id) for asset_id in sorted(wanted)}
     return models.build_input(
         job.provider,
@@ -41,7 +41,7 @@ async def build(work: Work, job: GenerateJob, clip: Clip) -> dict[str, Any]:
 async def _url(work: Work, job: GenerateJob, clip: Clip, asset_id: str) -> str:
     """A URL of an asset for this job's provider: a token's, or the bytes themselves."""
     base = work.asset_base[job.provider]
-    now = work.clock()
+    now = work.clock.now()
     if base is None:
         return await _sent_along(work, job, asset_id)
 

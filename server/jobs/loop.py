@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from server.catalog import assets, deliveries, events, jobs
 from server.catalog.records import Job
+from server.clock import wait
 from server.jobs import deliver, download, generate, process, save
 from server.jobs.context import Work
 from server.jobs.nudge import Nudge
@@ -67,10 +68,7 @@ class Loop:
                     await self._look()
                 except Exception:
                     log.exception("job loop failed, goes on")
-                try:
-                    await asyncio.wait_for(self._woken.wait(), INTERVAL)
-                except TimeoutError:
-                    pass
+                await wait(self._work.clock, self._woken.wait(), INTERVAL)
         finally:
             running = [task for task, _ in self._jobs.values()]
             running += [
@@ -92,10 +90,14 @@ class Loop:
         if not self._work.draining.is_set():
             await self._begin()
         # What is paid is saved, and what has happened is reported, for as long as there is time.
-        for asset_id in await self._work.database.read(assets.to_save, self._work.clock(), SAVING):
+        for asset_id in await self._work.database.read(
+            assets.to_save, self._work.clock.now(), SAVING
+        ):
             if asset_id not in self._saving and len(self._saving) < SAVING:
                 self._saving[asset_id] = asyncio.create_task(self._save(asset_id))
-        for row in await self._work.database.read(deliveries.due, self._work.clock(), DELIVERING):
+        for row in await self._work.database.read(
+            deliveries.due, self._work.clock.now(), DELIVERING
+        ):
             if row.id not in self._delivering and len(self._delivering) < DELIVERING:
                 self._delivering[row.id] = asyncio.create_task(self._deliver(row))
 
@@ -114,7 +116,7 @@ class Loop:
             for asset_id in waiting:
                 if asset_id not in self._processing and len(self._processing) < PROCESSING:
                     self._processing[asset_id] = asyncio.create_task(self._process(asset_id))
-        now = asyncio.get_running_loop().time()
+        now = self._work.clock.monotonic()
         idle = self._collecting is None or self._collecting.done()
         if idle and now - self._collected >= COLLECT_EVERY:
             self._collected = now
@@ -128,7 +130,7 @@ class Loop:
             return True  # only to be ended
         if job.kind != "download":
             return len(self._jobs) - len(self._downloads) < CONCURRENCY
-        due = job.not_before is None or job.not_before <= self._work.clock()
+        due = job.not_before is None or job.not_before <= self._work.clock.now()
         return due and len(self._downloads) < self._work.downloads.at_once
 
     async def _job(self, job_id: str, nudge: Nudge) -> None:
@@ -160,7 +162,7 @@ class Loop:
             status="failed",
             error_code="internal_error",
             error_message="Something went wrong on our side. A retry goes on from where it was.",
-            ended_at=self._work.clock(),
+            ended_at=self._work.clock.now(),
         )
 
     async def _process(self, asset_id: str) -> None:
@@ -184,11 +186,11 @@ class Loop:
 
     async def _collect(self) -> None:
         work = self._work
-        await collect.empty_trash(work.database, work.clock(), work.trash)
-        await collect.collect(work.database, work.blobs, work.volume)
-        if work.clock().timestamp() - self._forgotten > FORGET_EVERY:
-            self._forgotten = work.clock().timestamp()
-            await work.database.write(events.forget_old, work.clock())
+        await collect.empty_trash(work.database, work.clock.now(), work.trash)
+        await collect.collect(work.database, work.blobs, work.volume, work.clock.now())
+        if work.clock.now().timestamp() - self._forgotten > FORGET_EVERY:
+            self._forgotten = work.clock.now().timestamp()
+            await work.database.write(events.forget_old, work.clock.now())
 
     async def _guarded(self, what: str, work: Coroutine[Any, Any, Any], **context: str) -> None:
         """One that fails in an unforeseen way is logged and taken up at the next look."""

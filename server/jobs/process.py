@@ -76,7 +76,7 @@ async def _keep(
             scene_id=row.scene_id,
             role="poster",
             filename=f"{filename.rpartition('.')[0]}-poster",
-            now=work.clock(),
+            now=work.clock.now(),
             poster_of=asset_id,
             processing_state="done",
         )

@@ -5,7 +5,6 @@ the first failed attempt on it is `url_only` (it plays from the provider) or `un
 again with backoff while it can be had, and at the end is `expired`.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -64,8 +63,8 @@ async def save(
     the bytes stored and the bytes of all, if known. `source` is where the bytes are when that is
     in no row: a `data:` URI.
     """
-    asyncio_time = asyncio.get_running_loop().time
-    give_up = asyncio_time() + quiet
+    monotonic = work.clock.monotonic
+    give_up = monotonic() + quiet
     wait = 0.5
     while True:
         row = await work.database.read(assets.get, asset_id, trashed=True)
@@ -77,8 +76,8 @@ async def save(
             await _fetch(work, row, report, source)
         except SaveError as error:
             broke_off = error.kind == "download" and error.plays and not error.final
-            if broke_off and asyncio_time() + wait < give_up:
-                await asyncio.sleep(wait)
+            if broke_off and monotonic() + wait < give_up:
+                await work.clock.sleep(wait)
                 wait *= 2
                 continue
             await work.database.write(_failed, work, asset_id, error)
@@ -102,7 +101,7 @@ async def _fetch(work: Work, row: Asset, report: Report, source: str | None) -> 
             # What fits into an answer starts at once: it is kept as it came.
             land(work, pieces, total, report, remux=not inline) as incoming,
         ):
-            await work.database.write(_attach, work.clock(), row.id, incoming)
+            await work.database.write(_attach, work.clock.now(), row.id, incoming)
     except data_uri.MalformedDataUri:
         words = "The provider's answer has this file in it, but damaged: it cannot be decoded."
         raise SaveError("malformed", words, final=True) from None
@@ -178,7 +177,7 @@ def _failed(conn: Connection, work: Work, asset_id: str, error: SaveError) -> No
     row = assets.get(conn, asset_id, trashed=True)
     if row is None or row.storage_state == "stored":
         return
-    now = work.clock()
+    now = work.clock.now()
     # The exponent has a bound: nobody waits longer than the longest, and floats overflow.
     wait = min(work.save_retry * 2 ** min(row.save_attempts, 20), LONGEST_WAIT)
     state: StorageState = "url_only" if error.plays and _alive(row, now) else "unsaved"
@@ -208,7 +207,7 @@ async def save_again(work: Work, asset_id: str) -> None:
     if row is None or row.storage_state not in ("url_only", "unsaved"):
         return
     source = None
-    if not _alive(row, work.clock()) or row.storage_state == "unsaved":
+    if not _alive(row, work.clock.now()) or row.storage_state == "unsaved":
         try:
             output = await _ask(work, row)
         except Passing as error:
@@ -225,7 +224,7 @@ async def save_again(work: Work, asset_id: str) -> None:
                 source_expires_at=output.expires_at,
             )
         expires_at = output.expires_at if output is not None else None
-        if output is None or (expires_at is not None and expires_at <= work.clock()):
+        if output is None or (expires_at is not None and expires_at <= work.clock.now()):
             await work.database.write(_expire, asset_id)
             work.wake(None)  # a combine may have waited for it
             return
@@ -237,7 +236,7 @@ async def _ask(work: Work, row: Asset) -> Output | None:
     origin = await work.database.read(outputs.origin, row.id)
     provider = work.providers.get(origin.provider) if origin is not None else None
     if origin is None or provider is None:  # nobody to be asked
-        if row.source_url is None or not _alive(row, work.clock()):
+        if row.source_url is None or not _alive(row, work.clock.now()):
             return None
         return Output(row.source_url, expires_at=row.source_expires_at)
     try:

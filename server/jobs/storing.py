@@ -52,7 +52,7 @@ def record(
             jobs.change_clip(conn, clip_id, status="storing")
         return {}
     inline: dict[str, str] = {}
-    now = work.clock()
+    now = work.clock.now()
     for index, output in enumerate(made):
         is_inline = data_uri.is_one(output.url)
         asset_id = _insert(

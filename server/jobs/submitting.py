@@ -97,7 +97,7 @@ class Submitting(ClipRow):
                 conn,
                 self._id,
                 status="submitting",
-                submitting_at=self._work.clock(),
+                submitting_at=self._work.clock.now(),
                 nonce=nonce,
                 sent=sent.short(given),
                 resends=row.resends + lost,
@@ -141,7 +141,7 @@ class Submitting(ClipRow):
             self._id,
             prediction.id,
             prediction.handles,
-            now=self._work.clock(),
+            now=self._work.clock.now(),
         )
 
     async def _find_lost(self, clip: Clip) -> bool:
@@ -159,11 +159,11 @@ class Submitting(ClipRow):
             await self._check_canceled()
             if (await self._clip()).prediction_id is not None:
                 return True
-            late = self._work.clock() >= deadline
+            late = self._work.clock.now() >= deadline
             try:
                 recent = await self._provider.recent(since)
             except Passing as error:
-                if self._work.clock() >= deadline + UNREACHABLE:
+                if self._work.clock.now() >= deadline + UNREACHABLE:
                     return await self._unknown("the provider cannot be asked about it")
                 await self._rest(error.retry_after or wait)
                 wait = min(wait * 2, 30.0)

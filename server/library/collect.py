@@ -1,7 +1,7 @@
 """Giving space back: what dead processes left half-written, and blobs that nobody has."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from server.blobs import rows
@@ -18,12 +18,12 @@ VACUUM_PAGES = 64
 BURY = 500
 
 
-async def sweep_unfinished(database: Database, locks: Path, writer: str = "") -> int:
+async def sweep_unfinished(database: Database, locks: Path, now: datetime, writer: str = "") -> int:
     """Discard open blobs whose writing process is dead; how many there were.
 
     `locks` is the folder of lock files, `writer` the one of this process.
     """
-    unfinished = await database.read(rows.unfinished, datetime.now(UTC))
+    unfinished = await database.read(rows.unfinished, now)
     lost = [
         number
         for number, owner in unfinished
@@ -45,13 +45,12 @@ async def empty_trash(database: Database, now: datetime, keep: timedelta) -> Non
         await asyncio.sleep(0.01)  # let others write in between
 
 
-async def collect(database: Database, store: BlobStore, volume: Volume) -> int:
+async def collect(database: Database, store: BlobStore, volume: Volume, now: datetime) -> int:
     """Delete what nothing refers to and shrink the file, in small steps; blobs collected."""
-    now = datetime.now(UTC)
     if await database.read(uploads.any_expired, now):
         await database.write(uploads.remove_expired, now)
     # What commands that were killed have left. Our own lock is held, too: what we write is safe.
-    await sweep_unfinished(database, database.path.with_name("locks"))
+    await sweep_unfinished(database, database.path.with_name("locks"), now)
     orphaned = await database.read(assets.orphaned_blobs)
     for first in range(0, len(orphaned), BURY):
         await database.write(assets.bury_blobs, orphaned[first : first + BURY])

@@ -2,10 +2,10 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 from sqlalchemy import Connection
@@ -14,6 +14,7 @@ from server.blobs.store import BlobStore
 from server.blobs.volume import Volume
 from server.catalog import projects, uploads
 from server.catalog.records import Upload
+from server.clock import Clock
 from server.db import Database
 from server.errors import Conflict, Gone, NotFound, ReelbaseError, TooLarge
 from server.library import intake, usage
@@ -53,7 +54,7 @@ class Uploads:
         database: Database,
         blobs: BlobStore,
         volume: Volume,
-        clock: Callable[[], datetime],
+        clock: Clock,
         *,
         lifetime: float,
     ) -> None:
@@ -91,7 +92,7 @@ class Uploads:
         and what `append` raises.
         """
         self._volume.check(length)
-        now = self._clock()
+        now = self._clock.now()
         expires_at = now + self._lifetime
         blob_id = await self._blobs.create(expires_at=expires_at)
 
@@ -176,7 +177,7 @@ class Uploads:
         row = await self._db.read(uploads.get, upload_id)
         if row is None:
             raise NotFound("There is no such upload.")
-        if row.expires_at <= self._clock():
+        if row.expires_at <= self._clock.now():
             raise Gone(
                 "Nobody went on with this upload in time: it is gone. Begin it anew.",
                 code="upload_expired",
@@ -184,22 +185,22 @@ class Uploads:
         return row
 
     async def _keep(self, row: Upload) -> None:
-        await self._db.write_pending(uploads.keep, row, self._clock() + self._lifetime)
+        await self._db.write_pending(uploads.keep, row, self._clock.now() + self._lifetime)
 
     async def _pieces(
         self, seat: Seat, row: Upload, stream: AsyncGenerator[bytes, None]
     ) -> AsyncGenerator[bytes, None]:
         """What comes, up to the last byte that is wanted; keeps the upload from expiring."""
         left = row.length - row.offset
-        kept = self._clock()
+        kept = self._clock.now()
         await self._keep(row)
         while left and (piece := await seat.next(stream)) is not None:
             if len(piece) > left:
                 raise TooLarge(f"The upload has {row.length} bytes: these are more.")
             left -= len(piece)
             yield piece
-            if self._clock() - kept > self._lifetime / 10:
-                kept = self._clock()
+            if self._clock.now() - kept > self._lifetime / 10:
+                kept = self._clock.now()
                 await self._keep(row)
 
     async def _append_checked(
@@ -245,7 +246,7 @@ class Uploads:
         # Others may have come meanwhile. The upload stays full when this raises, and is tried
         # again whenever its client asks.
         usage.check_quota(conn, row.user_id, size=row.length, upload_id=row.id)
-        now = self._clock()
+        now = self._clock.now()
         project_id, scene_id = _place(conn, row)
         asset_id = intake.take_in(
             conn,

@@ -7,6 +7,7 @@ import pytest
 
 from server.blobs.sqlite import SqliteBlobs
 from server.blobs.volume import Volume
+from server.clock import SystemClock
 from server.db import Database
 from server.migrate import migrate
 
@@ -16,7 +17,7 @@ class Store:
 
     def __init__(self, folder: Path, writer: str = "me") -> None:
         self.volume = Volume(folder, min_free=0, reserve=1024 * 1024)
-        self.database = Database(folder / "reelbase.db", on_full=self.volume.release)
+        self.database = Database(folder / "reelbase.db", SystemClock(), on_full=self.volume.release)
         self.blobs = SqliteBlobs(self.database, self.volume, writer=writer)
 
     async def close(self) -> None:

@@ -135,7 +135,9 @@ async def test_what_is_deleted_is_given_back_while_others_write(store: Store) ->
     blob_id = await published(store, os.urandom(96 * MIB))
     await store.database.write(rows.mark, blob_id, "dead")
     before = store.database.path.stat().st_size
-    deleting = asyncio.create_task(collect(store.database, store.blobs, store.volume))
+    deleting = asyncio.create_task(
+        collect(store.database, store.blobs, store.volume, datetime.now(UTC))
+    )
     writes = 0
     while not deleting.done():
         await store.database.write(lambda conn: conn.exec_driver_sql("UPDATE blob SET size=size"))
@@ -165,7 +167,7 @@ async def test_many_small_blobs_go_in_few_steps(
         return await write_pending(*args)
 
     monkeypatch.setattr(store.database, "write_pending", counted)
-    assert await collect(store.database, store.blobs, store.volume) == 601
+    assert await collect(store.database, store.blobs, store.volume, datetime.now(UTC)) == 601
     assert steps < 600
     assert await chunks(store) == 0
     assert await store.database.read(rows.dead) == []
@@ -180,13 +182,13 @@ async def test_bytes_for_an_upload_that_is_gone_go_when_their_time_is_over(store
     kept = await store.blobs.create(expires_at=now + timedelta(hours=1))
     with LockFile(store.database.path.with_name("locks") / "me"):
         alive = await store.blobs.create()
-        await collect(store.database, store.blobs, store.volume)
+        await collect(store.database, store.blobs, store.volume, datetime.now(UTC))
         for blob_id in (kept, alive):
             assert await store.blobs.append(blob_id, 0, stream([b"x"])) == 1
     with pytest.raises(NotFound):
         await store.blobs.append(lost, 0, stream([b"x"]))
     # Its process has ended, while the service runs on.
-    await collect(store.database, store.blobs, store.volume)
+    await collect(store.database, store.blobs, store.volume, datetime.now(UTC))
     assert await store.database.read(rows.get_open, alive) is None
     assert await store.database.read(rows.get_open, kept) is not None
 
@@ -217,8 +219,8 @@ async def test_half_written_blobs_of_the_dead_are_swept(store: Store, tmp_path: 
         (kept if writer == "alive" else lost).append(blob_id)
         blobs.close()
     kept.append(await store.blobs.create(expires_at=datetime.now(UTC) + timedelta(hours=1)))
-    assert await sweep_unfinished(store.database, locks, "me") == 2
-    await collect(store.database, store.blobs, store.volume)
+    assert await sweep_unfinished(store.database, locks, datetime.now(UTC), "me") == 2
+    await collect(store.database, store.blobs, store.volume, datetime.now(UTC))
     assert await chunks(store) == 1
     for blob_id in kept:
         assert await store.database.read(rows.get_open, blob_id) is not None

@@ -23,6 +23,7 @@ import pytest
 import structlog
 from obstore.store import S3Store
 
+from server.clock import SystemClock
 from server.library.backup import manifest
 from server.library.backup.schedule import Schedule
 from server.library.backup.target import open_target
@@ -311,7 +312,7 @@ def test_backups_are_tried_again_when_no_process_can_be_started(
 ) -> None:
     """Each failure is told, with its reason."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
-    own = Schedule(tmp_path, str(tmp_path / "target"), every=0.01, rate=1)
+    own = Schedule(tmp_path, str(tmp_path / "target"), SystemClock(), every=0.01, rate=1)
 
     async def fails_twice() -> list[Any]:
         with structlog.testing.capture_logs() as entries:

@@ -287,7 +287,7 @@ async def broken_later(*_):
         "server.app.collect.sweep_unfinished = broken_later",
         "server.app.Volume.keep = broken",
         "server.app.YtDlp.missing = broken",
-        "server.app._backups = server.app.Loop.run = broken",
+        "server.app.Supervisor.run = broken",
         "server.app.AccessLog.flush = server.app.YtDlp.missing = broken",
         "server.running.uvicorn.Server.startup = broken_later",
     ],

@@ -13,6 +13,7 @@ import uvicorn
 from litestar import Litestar, get
 from sqlalchemy import Connection, text
 
+from server.clock import SystemClock
 from server.db import READERS, Database
 from server.http import body
 from server.http.bounded import LONGEST_QUERY, PARAMETERS, Bounded
@@ -189,7 +190,7 @@ ENDLESS = text(
 async def test_a_read_ends_when_its_client_leaves(tmp_path: Path) -> None:
     """More clients than readers ask for what never ends, and go: the readers are free again."""
     migrate(tmp_path / "reelbase.db")
-    database = Database(tmp_path / "reelbase.db")
+    database = Database(tmp_path / "reelbase.db", SystemClock())
     loop = asyncio.get_running_loop()
     begun: asyncio.Queue[None] = asyncio.Queue()
     stopped: asyncio.Queue[type[BaseException]] = asyncio.Queue()

@@ -1,7 +1,7 @@
 """The job engine in this process: a real database and store, a provider that follows a script."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row
 from server.blobs.sqlite import SqliteBlobs
 from server.blobs.volume import Volume
 from server.catalog import assets, jobs, projects, users
+from server.clock import SystemClock
 from server.db import Database
 from server.ingest.errors import IngestError
 from server.jobs import generate, save
@@ -96,6 +97,16 @@ def made(*urls: str, **more: Any) -> Prediction:
     return Prediction(id="p", status="succeeded", outputs=outputs, **more)
 
 
+class _Clock(SystemClock):
+    """Stamps what a test says; waits are real."""
+
+    def __init__(self, read: Callable[[], datetime]) -> None:
+        self._read = read
+
+    def now(self) -> datetime:
+        return self._read()
+
+
 @dataclass
 class Engine:
     """What a test drives."""
@@ -160,7 +171,7 @@ async def engine(folder: Path, *, keep_unsaved: bool = True) -> AsyncIterator[En
     """An engine on a folder; a second one on the same folder is a restart."""
     migrate(folder / "reelbase.db")
     volume = Volume(folder, min_free=0, reserve=1024 * 1024)
-    database = Database(folder / "reelbase.db", on_full=volume.release)
+    database = Database(folder / "reelbase.db", SystemClock(), on_full=volume.release)
     blobs = SqliteBlobs(database, volume, writer="me")
     await database.open()
     provider = Scripted(made())
@@ -182,7 +193,7 @@ async def engine(folder: Path, *, keep_unsaved: bool = True) -> AsyncIterator[En
             webhook_base={"replicate": None},
             downloads=cast(Downloads, None),
             folder=folder,
-            clock=lambda: opened.now,
+            clock=_Clock(lambda: opened.now),
             started_at=datetime(2020, 1, 1, tzinfo=UTC),
             draining=asyncio.Event(),
             flush_access_log=flush,

@@ -7,12 +7,12 @@ network can be ended. It gives way to the server, and ends with it.
 import asyncio
 import json
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
+from server.clock import Clock
 from server.library.backup import state
 
 # After a failure it is tried again so soon, in seconds, or at the next turn if that is sooner.
@@ -26,10 +26,13 @@ log = structlog.get_logger(__name__)
 class Schedule:
     """A backup whenever the last one to its target is `every` seconds old."""
 
-    def __init__(self, data_dir: Path, target: str, *, every: float, rate: float) -> None:
+    def __init__(
+        self, data_dir: Path, target: str, clock: Clock, *, every: float, rate: float
+    ) -> None:
         """`rate` in MB/s bounds what is read from the volume."""
         self._data_dir = data_dir
         self._target = target
+        self._clock = clock
         self._every = every
         # The settings that are in the environment go along with it.
         self._command = (
@@ -43,17 +46,18 @@ class Schedule:
             try:
                 # By the clock, so that a restart neither delays nor repeats it.
                 last = await asyncio.to_thread(state.last_made, self._data_dir, self._target)
-                await asyncio.sleep(max(0.0, min(last + self._every - time.time(), self._every)))
+                now = self._clock.now().timestamp()
+                await self._clock.sleep(max(0.0, min(last + self._every - now, self._every)))
                 good = await self._back_up()
             except Exception as error:  # noqa: BLE001
                 # Whatever it is: without the next turns nobody would have backups any more.
                 log.error("backup failed", status=None, reason=str(error) or repr(error))
                 good = False
             if not good:
-                await asyncio.sleep(min(AGAIN, self._every))
+                await self._clock.sleep(min(AGAIN, self._every))
 
     async def _back_up(self) -> bool:
-        began = time.monotonic()
+        began = self._clock.monotonic()
         process = await asyncio.create_subprocess_exec(
             *self._command,
             stdin=asyncio.subprocess.PIPE,
@@ -82,7 +86,7 @@ class Schedule:
             copied=told["copied"],
             copied_bytes=told["copied_bytes"],
             blobs=told["blobs"],
-            seconds=round(time.monotonic() - began, 1),
+            seconds=round(self._clock.monotonic() - began, 1),
         )
         for loss in told["damaged"]:
             log.error(
