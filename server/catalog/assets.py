@@ -295,6 +295,16 @@ def change(conn: Connection, asset_id: str, /, **values: Unpack[AssetChanges]) -
     events.asset_changed(conn, asset_id)
 
 
+def set_storage(
+    conn: Connection, asset_id: str, state: StorageState, /, **values: Unpack[AssetChanges]
+) -> None:
+    """Move an asset's bytes to a state: for `lifecycle`."""
+    which = asset.c.id == asset_id
+    conn.execute(update(asset).where(which).values(storage_state=state, **values))
+    access.bump(conn)
+    events.asset_changed(conn, asset_id)
+
+
 def rename(
     conn: Connection, row: Asset, filename: str, *, kind: Kind | None = None, now: datetime
 ) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, and_, func, insert, select, update
 
 from server.catalog import deliveries, events, pages
 from server.catalog.ids import new_id
-from server.catalog.records import Clip, ClipChanges, Job, JobChanges
+from server.catalog.records import Clip, ClipChanges, ClipStatus, Job, JobChanges, JobStatus
 from server.catalog.tables import clip, job, prediction, project
 
 ACTIVE = ("queued", "processing", "storing")
@@ -263,11 +263,19 @@ def count_by_state(conn: Connection) -> dict[tuple[str, str], int]:
 
 
 def change(conn: Connection, job_id: str, /, **values: Unpack[JobChanges]) -> None:
-    """Set columns of a job; whoever follows it, or asked to be told, will be."""
+    """Set columns of a job."""
     conn.execute(update(job).where(job.c.id == job_id).values(**values))
     events.job_changed(conn, job_id)
+
+
+def set_status(
+    conn: Connection, job_id: str, status: JobStatus, /, **values: Unpack[JobChanges]
+) -> None:
+    """Move a job to a status, and report that to its webhook: for `lifecycle` and imports."""
+    conn.execute(update(job).where(job.c.id == job_id).values(status=status, **values))
+    events.job_changed(conn, job_id)
     row = get(conn, job_id)
-    if row is None or row.webhook_url is None or "status" not in values:
+    if row is None or row.webhook_url is None:
         return
     if row.status in ENDED or row.webhook_changes:
         deliveries.record(conn, row)
@@ -276,6 +284,14 @@ def change(conn: Connection, job_id: str, /, **values: Unpack[JobChanges]) -> No
 def change_clip(conn: Connection, clip_id: str, /, **values: Unpack[ClipChanges]) -> None:
     """Set columns of a clip."""
     conn.execute(update(clip).where(clip.c.id == clip_id).values(**values))
+    events.clip_changed(conn, clip_id)
+
+
+def set_clip_status(
+    conn: Connection, clip_id: str, status: ClipStatus, /, **values: Unpack[ClipChanges]
+) -> None:
+    """Move a clip to a status: for `lifecycle` and imports."""
+    conn.execute(update(clip).where(clip.c.id == clip_id).values(status=status, **values))
     events.clip_changed(conn, clip_id)
 
 
@@ -292,26 +308,6 @@ def clip_of_prediction(conn: Connection, provider: str, prediction_id: str) -> C
 def clip_of_nonce(conn: Connection, nonce: str) -> Clip | None:
     """The clip whose current submission has this nonce."""
     return Clip.first(conn, select(clip).where(clip.c.nonce == nonce))
-
-
-def start_over(conn: Connection, clip_id: str) -> None:
-    """Have a clip ask for a new prediction."""
-    change_clip(
-        conn,
-        clip_id,
-        status="queued",
-        progress=0.0,
-        resends=0,
-        sent=None,
-        prediction_id=None,
-        prediction_ended=False,
-        asset_id=None,
-        handles=None,
-        submitting_at=None,
-        nonce=None,
-        error_code=None,
-        error_message=None,
-    )
 
 
 def _in_sight() -> Select[Any]:

@@ -11,32 +11,12 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from server.catalog import jobs
-from server.catalog.records import Clip, ClipStatus, GenerateJob, Record
+from server.catalog.records import Clip, GenerateJob, Record
 from server.catalog.tables import clip, job, prediction
 
 
-def own(
-    conn: Connection,
-    clip_id: str,
-    prediction_id: str,
-    handles: Mapping[str, str],
-    *,
-    now: datetime,
-    status: ClipStatus = "processing",
-) -> bool:
-    """Give a clip the prediction that was made for it: from here on it is only looked up.
-
-    An answer and a webhook may both tell of it: the second changes nothing. False when the
-    prediction is another's, or of an earlier attempt.
-    """
-    row = jobs.get_clip(conn, clip_id)
-    if row.prediction_id == prediction_id:
-        if handles:
-            jobs.change_clip(conn, clip_id, handles=dict(handles))
-        return True
-    of = jobs.get(conn, row.job_id)
-    if not isinstance(of, GenerateJob) or row.prediction_id is not None:
-        return False
+def add(conn: Connection, of: GenerateJob, clip_id: str, prediction_id: str, now: datetime) -> bool:
+    """Write a clip's prediction down; False when a clip has or had it already."""
     if _taken(conn, of.provider, prediction_id):
         return False
     conn.execute(
@@ -48,17 +28,6 @@ def own(
             prediction_id=prediction_id,
             at=now,
         )
-    )
-    jobs.change_clip(
-        conn,
-        clip_id,
-        status=status,
-        prediction_id=prediction_id,
-        prediction_ended=False,
-        handles=dict(handles),
-        attempts=row.attempts + 1,
-        error_code=None if status == "processing" else row.error_code,
-        error_message=None if status == "processing" else row.error_message,
     )
     return True
 

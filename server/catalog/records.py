@@ -178,9 +178,8 @@ class DownloadJob(Job):
 
 
 class JobChanges(TypedDict, total=False):
-    """Columns of a job that may be set after its creation."""
+    """Columns of a job that may be set after its creation; its status by `lifecycle` alone."""
 
-    status: JobStatus
     cancel_requested: bool
     error_code: str | None
     error_message: str | None
@@ -251,7 +250,7 @@ class Asset(Record):
 
 
 class AssetChanges(TypedDict, total=False):
-    """Columns of an asset that may be set after its creation."""
+    """Columns of an asset that may be set after its creation; its state by `lifecycle` alone."""
 
     project_id: str
     scene_id: str | None
@@ -260,7 +259,6 @@ class AssetChanges(TypedDict, total=False):
     filename: str
     storage_key: str
     content_type: str
-    storage_state: StorageState
     storage_error: Mapping[str, str | None] | None
     source_url: str | None
     source_expires_at: datetime | None
@@ -317,9 +315,8 @@ class Clip(Record):
 
 
 class ClipChanges(TypedDict, total=False):
-    """Columns of a clip that may be set after its creation."""
+    """Columns of a clip that may be set after its creation; its status by `lifecycle` alone."""
 
-    status: ClipStatus
     image_asset_id: str | None
     last_frame_asset_id: str | None
     attempts: int

@@ -29,7 +29,7 @@ from server.http.trash import (
     restore_several,
 )
 from server.http.uploads import Upload
-from server.library import intake, usage
+from server.library import intake, lifecycle, usage
 
 Role = Literal["upload", "clip", "combined", "download", "poster"]
 Kind = Literal["video", "audio", "image", "other"]
@@ -253,14 +253,7 @@ async def save(
             )
         if row.storage_state != "stored":
             _check_source(conn, row)
-            state = "unsaved" if row.storage_state == "expired" else row.storage_state
-            assets.change(
-                conn,
-                row.id,
-                storage_state=state,
-                next_save_at=services.clock.now(),
-                save_attempts=0,
-            )
+            lifecycle.request_save(conn, row, services.clock.now())
         return own_row(conn, principal, row.id)
 
     row = await services.database.write(apply)

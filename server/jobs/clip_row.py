@@ -12,6 +12,7 @@ from server.clock import wait as wait_for
 from server.errors import StorageFull
 from server.jobs.context import Work
 from server.jobs.nudge import Nudge
+from server.library import lifecycle
 from server.providers.base import Passing, Provider, Vanished
 
 T = TypeVar("T")
@@ -47,14 +48,10 @@ class ClipRow:
         if clip.prediction_id is not None:
             stopped = await self._stop(clip.prediction_id, clip.handles or {})
         # What may still run is not ended: a retry looks for it before it asks anew.
-        await self._set(
-            status="canceled",
-            prediction_ended=stopped,
-            error_code="canceled",
-            error_message="The job was canceled."
-            if stopped
-            else "The job was canceled; whether the provider has stopped cannot be told.",
-        )
+        message = lifecycle.CANCELED
+        if not stopped:
+            message = "The job was canceled; whether the provider has stopped cannot be told."
+        await self._db.write(lifecycle.cancel_clip, self._id, ended=stopped, message=message)
         raise ClipEnded
 
     async def _stop(self, prediction_id: str, handles: Mapping[str, str]) -> bool:
@@ -115,9 +112,4 @@ class ClipRow:
 
     async def _fail(self, code: str, message: str, *, ended: bool) -> None:
         log.warning("clip failed", clip=self._id, code=code)
-        await self._set(
-            status="failed",
-            prediction_ended=ended,
-            error_code=code,
-            error_message=message,
-        )
+        await self._db.write(lifecycle.fail_clip, self._id, code, message, ended=ended)

@@ -11,12 +11,13 @@ import structlog
 from sqlalchemy import Connection
 
 from server.catalog import assets, jobs, predictions, sent, tokens
-from server.catalog.records import Asset, Clip
+from server.catalog.records import Asset, Clip, ClipChanges
 from server.errors import StorageFull
 from server.jobs import storing, unfetched
 from server.jobs.clip_row import ClipEnded
 from server.jobs.storing import PREDICTED
 from server.jobs.submitting import Submitting
+from server.library import lifecycle
 from server.providers import data_uri
 from server.providers.base import (
     Output,
@@ -192,12 +193,8 @@ class ClipRun(Submitting):
             await self._predict()
             return
         if prediction.status == "canceled":
-            await self._set(
-                status="canceled",
-                prediction_ended=True,
-                error_code="canceled",
-                error_message=prediction.error_message or "The prediction was canceled.",
-            )
+            message = prediction.error_message or "The prediction was canceled."
+            await self._db.write(lifecycle.cancel_clip, self._id, ended=True, message=message)
         else:
             await self._fail(
                 prediction.error_code or "prediction_failed",
@@ -231,7 +228,7 @@ class ClipRun(Submitting):
 
     def _start_over(self, conn: Connection, code: str | None, missed: Sequence[str]) -> None:
         clip = jobs.get_clip(conn, self._id)
-        jobs.start_over(conn, clip.id)
+        lifecycle.restart_clip(conn, clip.id)
         if missed:
             note = (
                 f"{clip.filename}: the service was restarted before {self._job.provider} had "
@@ -292,8 +289,8 @@ class ClipRun(Submitting):
         unsaved = [row for row in rows if row.storage_state != "stored"]
         if self._work.keep_unsaved or not unsaved:
             size = sum(row.size or 0 for row in rows if row.storage_state == "stored")
-            values = {} if unsaved else {"bytes_stored": size, "bytes_total": size}
-            await self._set(status="completed", progress=1.0, **values)
+            values: ClipChanges = {} if unsaved else {"bytes_stored": size, "bytes_total": size}
+            await self._db.write(lifecycle.complete_clip, self._id, **values)
         else:
             await self._db.write(self._forget, unsaved, len(rows))
         self._inline = {}
@@ -304,14 +301,8 @@ class ClipRun(Submitting):
             assets.delete(conn, row.id)
         why = (unsaved[0].storage_error or {}).get("message", "")
         what = "The video was" if count == 1 else f"{len(unsaved)} of {count} files were"
-        jobs.change_clip(
-            conn,
-            self._id,
-            status="failed",
-            prediction_ended=True,
-            error_code="not_saved",
-            error_message=f"{what} generated but could not be stored. {why}",
-        )
+        message = f"{what} generated but could not be stored. {why}"
+        lifecycle.fail_clip(conn, self._id, "not_saved", message, ended=True)
 
     def _background(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

@@ -8,13 +8,12 @@ again at the next start. Both a bounded number of times: the row counts, before 
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 from sqlalchemy import Connection
 
 from server.catalog import assets, jobs
-from server.catalog.records import Asset, DownloadJob, JobStatus
+from server.catalog.records import Asset, DownloadJob
 from server.errors import ReelbaseError
 from server.ingest.direct import open_direct
 from server.ingest.errors import IngestError
@@ -23,7 +22,7 @@ from server.jobs.context import Work
 from server.jobs.landing import land, read_file
 from server.jobs.meter import Meter
 from server.jobs.nudge import Nudge
-from server.library import downloads, intake, usage
+from server.library import downloads, intake, lifecycle, usage
 from server.media import MediaError, sniff
 
 log = structlog.get_logger(__name__)
@@ -36,11 +35,8 @@ BEGINNINGS = 5
 # Between looks at the row, in seconds: how long progress, a cancel or a full disk may wait.
 LOOK = 0.5
 
-CANCELED = ("canceled", "The download was canceled.")
-INTERRUPTED = (
-    "interrupted",
-    "The server was stopped in the middle of this download again and again. Retry it.",
-)
+CANCELED = "The download was canceled."
+INTERRUPTED = "The server was stopped in the middle of this download again and again. Retry it."
 
 
 async def run(work: Work, job_id: str, nudge: Nudge) -> None:
@@ -55,13 +51,13 @@ async def run(work: Work, job_id: str, nudge: Nudge) -> None:
     try:
         if not await _follow(work, job, meter, fetching, nudge):
             await _stop(fetching)
-            await work.database.write(_end, work.clock.now(), job.id, "canceled", *CANCELED)
+            await work.database.write(_cancel, job.id, work.clock.now())
             return
         await fetching
     except asyncio.CancelledError:
         # The service is going down, by itself: no failure of the download's.
         await _stop(fetching)
-        await work.database.write(_put_back, job.id)
+        await work.database.write(lifecycle.put_download_back, job.id)
         raise
     except ReelbaseError as caught:
         error = caught
@@ -98,7 +94,7 @@ async def _follow(
         if not await work.database.read(_wanted, job.id):
             return False
         if news := meter.news():
-            await work.database.write_pending(_tell, job.id, news)
+            await work.database.write_pending(lifecycle.show_download, job.id, **news)
     return True
 
 
@@ -186,10 +182,17 @@ async def _fail(work: Work, job: DownloadJob, error: ReelbaseError) -> None:
     log.info("download failed", job=job.id, code=error.code, attempt=job.attempts, passing=passing)
     if passing and job.attempts < ATTEMPTS:
         wait = work.downloads.retry * 4.0 ** (job.attempts - 1)
-        await work.database.write(_again_later, work.clock.now(), job.id, wait, error.detail)
+        until = work.clock.now() + timedelta(seconds=wait)
+        note = f"Attempt {job.attempts}: {error.detail}"
+        await work.database.write(lifecycle.postpone_download, job.id, until, note)
     else:
         await work.database.write(
-            _end, work.clock.now(), job.id, "failed", error.code, error.detail
+            lifecycle.end_job,
+            job.id,
+            "failed",
+            work.clock.now(),
+            code=error.code,
+            message=error.detail,
         )
 
 
@@ -199,22 +202,13 @@ def _begin(conn: Connection, now: datetime, job_id: str) -> tuple[DownloadJob, A
         return None
     asset = downloads.of_job(conn, job_id)
     if job.cancel_requested or asset is None:
-        _end(conn, now, job_id, "canceled", *CANCELED)
+        _cancel(conn, job_id, now)
         return None
     if job.attempts >= BEGINNINGS:
-        _end(conn, now, job_id, "failed", *INTERRUPTED)
+        lifecycle.end_job(conn, job_id, "failed", now, code="interrupted", message=INTERRUPTED)
         return None
-    jobs.change(
-        conn,
-        job_id,
-        status="processing",
-        started_at=job.started_at or now,
-        attempts=job.attempts + 1,
-        not_before=None,
-        progress=0.0,
-        speed=None,
-        eta=None,
-    )
+    assert isinstance(job, DownloadJob)
+    lifecycle.start_download(conn, job, now)
     begun = jobs.get(conn, job_id)
     assert isinstance(begun, DownloadJob)
     return begun, asset
@@ -228,12 +222,6 @@ def _wanted(conn: Connection, job_id: str) -> bool:
     )
 
 
-def _tell(conn: Connection, job_id: str, news: dict[str, Any]) -> None:
-    job = jobs.get(conn, job_id)
-    if job is not None and job.status in jobs.ACTIVE:
-        jobs.change(conn, job_id, **news)
-
-
 def _attach(
     conn: Connection,
     now: datetime,
@@ -244,7 +232,7 @@ def _attach(
 ) -> None:
     """Asset and job end in one transaction; unless it was canceled or deleted a moment before."""
     if not _wanted(conn, job.id):
-        _end(conn, now, job.id, "canceled", *CANCELED)
+        _cancel(conn, job.id, now)
         return
     row = assets.get(conn, asset.id)
     assert row is not None
@@ -252,55 +240,8 @@ def _attach(
     # A name that somebody has given counts for more than the site's.
     named = job.filename is not None or row.filename != asset.filename
     intake.fill(conn, row, incoming, now=now, filename=None if named else title)
-    _end(conn, now, job.id, "completed", None, None)
+    lifecycle.end_job(conn, job.id, "completed", now)
 
 
-def _again_later(conn: Connection, now: datetime, job_id: str, wait: float, words: str) -> None:
-    job = jobs.get(conn, job_id)
-    if job is None or job.status in jobs.ENDED:
-        return
-    jobs.change(
-        conn,
-        job_id,
-        status="queued",
-        not_before=now + timedelta(seconds=wait),
-        notes=[*(job.notes or []), f"Attempt {job.attempts}: {words}"],
-        progress=0.0,
-        speed=None,
-        eta=None,
-    )
-
-
-def _put_back(conn: Connection, job_id: str) -> None:
-    job = jobs.get(conn, job_id)
-    if job is not None and job.status in jobs.ACTIVE:
-        jobs.change(conn, job_id, status="queued", attempts=max(0, job.attempts - 1))
-
-
-def _end(
-    conn: Connection,
-    now: datetime,
-    job_id: str,
-    status: JobStatus,
-    code: str | None,
-    words: str | None,
-) -> None:
-    job = jobs.get(conn, job_id)
-    if job is None or job.status in jobs.ENDED:
-        return
-    jobs.change(
-        conn,
-        job_id,
-        status=status,
-        error_code=code,
-        error_message=words,
-        ended_at=now,
-        not_before=None,
-        speed=None,
-        eta=None,
-        progress=1.0 if status == "completed" else job.progress,
-    )
-    asset = downloads.of_job(conn, job_id)
-    if asset is not None and asset.storage_state != "stored":
-        trouble = {"type": code, "message": words, "at": now.isoformat()}
-        assets.change(conn, asset.id, storage_state="failed", storage_error=trouble)
+def _cancel(conn: Connection, job_id: str, now: datetime) -> None:
+    lifecycle.end_job(conn, job_id, "canceled", now, code="canceled", message=CANCELED)

@@ -6,14 +6,15 @@ from uuid import uuid4
 import structlog
 from sqlalchemy import Connection
 
-from server.catalog import assets, jobs, tokens
-from server.catalog.records import Asset, Clip, GenerateJob, JobStatus
+from server.catalog import assets, jobs
+from server.catalog.records import Asset, Clip, GenerateJob
 from server.jobs.clip_row import ClipEnded
 from server.jobs.clips import ClipRun
 from server.jobs.context import Work
 from server.jobs.landing import read_file
 from server.jobs.nudge import Nudge
-from server.library import intake
+from server.library import intake, lifecycle
+from server.library.lifecycle import Ended
 from server.media import MediaError
 
 log = structlog.get_logger(__name__)
@@ -28,14 +29,8 @@ async def run(work: Work, job_id: str, nudge: Nudge) -> None:
     """Take a job as far as it goes now. May be started again at any point."""
 
     def begin(conn: Connection) -> tuple[GenerateJob, list[Clip]] | None:
-        job = jobs.get(conn, job_id)
-        if not isinstance(job, GenerateJob) or job.status not in jobs.ACTIVE:
-            return None
-        if job.status == "queued":
-            jobs.change(
-                conn, job_id, status="processing", started_at=job.started_at or work.clock.now()
-            )
-        return job, jobs.clips_of(conn, [job_id])
+        job = lifecycle.start_job(conn, job_id, work.clock.now())
+        return None if job is None else (job, jobs.clips_of(conn, [job_id]))
 
     begun = await work.database.write(begin)
     if begun is None:
@@ -116,29 +111,33 @@ async def _conclude(work: Work, job_id: str) -> None:
         job = jobs.get(conn, job_id)
         if job is None or job.status in jobs.ENDED:
             return None
+
+        def end(status: Ended, code: str | None = None, message: str | None = None) -> None:
+            now = work.clock.now()
+            lifecycle.end_job(conn, job_id, status, now, code=code, message=message)
+
         clips = jobs.clips_of(conn, [job_id])
         failed = [clip for clip in clips if clip.status == "failed"]
         if job.cancel_requested or any(clip.status == "canceled" for clip in clips):
-            _end(conn, work, job_id, "canceled", "canceled", "The job was canceled.")
+            end("canceled", "canceled", lifecycle.CANCELED)
         elif failed:
-            _end(conn, work, job_id, "failed", *_reason(clips, failed))
+            end("failed", *_reason(clips, failed))
         elif job.combine and len(clips) > 1:
             made = {row.id: row for row in assets.of_job(conn, [job_id])}
             if any(row.role == "combined" for row in made.values()):
-                _end(conn, work, job_id, "completed", None, None)
+                end("completed")
                 return None
             rows = [made[clip.asset_id] for clip in clips if clip.asset_id in made]
             states = {row.storage_state for row in rows}
             if len(rows) < len(clips) or states & {"expired", "failed"}:
-                _end(conn, work, job_id, "failed", "combine_unstored", UNSTORED)
+                end("failed", "combine_unstored", UNSTORED)
                 return None
-            if job.status != "storing":
-                jobs.change(conn, job_id, status="storing")
+            lifecycle.await_bytes(conn, job)
             if states == {"stored"}:
                 return rows
             # Not yet: the job goes on when the last of its clips is stored.
         else:
-            _end(conn, work, job_id, "completed", None, None)
+            end("completed")
         return None
 
     parts = await work.database.write(judge)
@@ -168,7 +167,7 @@ async def _combine(work: Work, job_id: str, parts: list[Asset]) -> None:
             job_id=job_id,
             prompt="\n".join(part.prompt or "" for part in parts),
         )
-        _end(conn, work, job_id, "completed", None, None)
+        lifecycle.end_job(conn, job_id, "completed", work.clock.now())
 
     try:
         await work.media.concat(sources, path)
@@ -177,7 +176,12 @@ async def _combine(work: Work, job_id: str, parts: list[Asset]) -> None:
     except MediaError as error:
         message = f"The clips are stored, but could not be joined: {error.detail}"
         await work.database.write(
-            lambda conn: _end(conn, work, job_id, "failed", "combine_failed", message)
+            lifecycle.end_job,
+            job_id,
+            "failed",
+            work.clock.now(),
+            code="combine_failed",
+            message=message,
         )
     finally:
         path.unlink(missing_ok=True)
@@ -188,17 +192,3 @@ def _reason(clips: list[Clip], failed: list[Clip]) -> tuple[str | None, str | No
         return failed[0].error_code, failed[0].error_message
     told = "; ".join(f"{clip.filename}: {clip.error_message}" for clip in failed)
     return "clips_failed", f"{len(failed)} of {len(clips)} clips failed. {told}"
-
-
-def _end(
-    conn: Connection,
-    work: Work,
-    job_id: str,
-    status: JobStatus,
-    code: str | None,
-    message: str | None,
-) -> None:
-    now = work.clock.now()
-    jobs.change(conn, job_id, status=status, error_code=code, error_message=message, ended_at=now)
-    # What was lent to the provider is not needed any more.
-    tokens.revoke_of_clips(conn, [clip.id for clip in jobs.clips_of(conn, [job_id])], now)

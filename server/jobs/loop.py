@@ -18,7 +18,7 @@ from server.clock import wait
 from server.jobs import deliver, download, generate, process, save
 from server.jobs.context import Work
 from server.jobs.nudge import Nudge
-from server.library import collect
+from server.library import collect, lifecycle
 
 log = structlog.get_logger(__name__)
 
@@ -156,14 +156,9 @@ class Loop:
         await run(self._work, job_id, nudge)
 
     def _give_up(self, conn: Connection, job_id: str) -> None:
-        jobs.change(
-            conn,
-            job_id,
-            status="failed",
-            error_code="internal_error",
-            error_message="Something went wrong on our side. A retry goes on from where it was.",
-            ended_at=self._work.clock.now(),
-        )
+        message = "Something went wrong on our side. A retry goes on from where it was."
+        now = self._work.clock.now()
+        lifecycle.end_job(conn, job_id, "failed", now, code="internal_error", message=message)
 
     async def _process(self, asset_id: str) -> None:
         try:

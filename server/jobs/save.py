@@ -13,14 +13,15 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from server.catalog import assets, jobs, outputs
-from server.catalog.records import Asset, StorageState
+from server.catalog import assets, outputs
+from server.catalog.records import Asset
 from server.errors import ReelbaseError, StorageFull
 from server.ingest.direct import stream_url
 from server.ingest.errors import IngestError
 from server.jobs.context import Work
 from server.jobs.landing import Report, land
-from server.library import intake
+from server.library import intake, lifecycle
+from server.library.lifecycle import Unsaved
 from server.providers import data_uri
 from server.providers.base import Output, Passing, Vanished
 
@@ -169,25 +170,25 @@ def _attach(conn: Connection, now: datetime, asset_id: str, incoming: intake.Inc
         return  # deleted, or saved by somebody else meanwhile: the bytes are discarded
     intake.fill(conn, row, incoming, now=now)
     outputs.settle_main(conn, asset_id)  # now that its kind is no guess any more
-    _go_on(conn, asset_id)
+    if row.job_id is not None:
+        lifecycle.resume_combine(conn, row.job_id)
 
 
 def _failed(conn: Connection, work: Work, asset_id: str, error: SaveError) -> None:
     """Write down that saving failed, and when it is tried again."""
     row = assets.get(conn, asset_id, trashed=True)
-    if row is None or row.storage_state == "stored":
+    if row is None or row.storage_state in ("stored", "expired", "failed"):
         return
     now = work.clock.now()
     # The exponent has a bound: nobody waits longer than the longest, and floats overflow.
     wait = min(work.save_retry * 2 ** min(row.save_attempts, 20), LONGEST_WAIT)
-    state: StorageState = "url_only" if error.plays and _alive(row, now) else "unsaved"
-    assets.change(
+    state: Unsaved = "url_only" if error.plays and _alive(row, now) else "unsaved"
+    lifecycle.fail_save(
         conn,
-        asset_id,
-        storage_state="failed" if error.final else state,
-        storage_error={"type": error.kind, "message": error.message, "at": now.isoformat()},
-        save_attempts=row.save_attempts + 1,
-        next_save_at=None if error.final else now + timedelta(seconds=wait),
+        row,
+        "failed" if error.final else state,
+        trouble={"type": error.kind, "message": error.message, "at": now.isoformat()},
+        next_at=None if error.final else now + timedelta(seconds=wait),
     )
 
 
@@ -225,7 +226,7 @@ async def save_again(work: Work, asset_id: str) -> None:
             )
         expires_at = output.expires_at if output is not None else None
         if output is None or (expires_at is not None and expires_at <= work.clock.now()):
-            await work.database.write(_expire, asset_id)
+            await work.database.write(lifecycle.expire_bytes, asset_id)
             work.wake(None)  # a combine may have waited for it
             return
     await save(work, asset_id, report=lambda done, total: None, source=source)
@@ -246,18 +247,3 @@ async def _ask(work: Work, row: Asset) -> Output | None:
     except Vanished:
         return None
     return next((one for one in prediction.outputs if one.position == origin.position), None)
-
-
-def _expire(conn: Connection, asset_id: str) -> None:
-    """The remote copy is gone. A combine that waits for it has waited in vain."""
-    assets.change(conn, asset_id, storage_state="expired", next_save_at=None)
-
-
-def _go_on(conn: Connection, asset_id: str) -> None:
-    """A job that was given up for want of these bytes goes on by itself."""
-    row = assets.get(conn, asset_id, trashed=True)
-    job = jobs.get(conn, row.job_id) if row is not None and row.job_id else None
-    if job is not None and job.error_code == "combine_unstored":
-        jobs.change(
-            conn, job.id, status="storing", error_code=None, error_message=None, ended_at=None
-        )

@@ -13,6 +13,7 @@ from server.catalog import assets, jobs, names, outputs
 from server.catalog.records import Asset, Clip, GenerateJob
 from server.jobs.context import Work
 from server.jobs.save import QUIET, save
+from server.library import lifecycle
 from server.media import sniff
 from server.providers import data_uri
 from server.providers.base import Output
@@ -49,7 +50,7 @@ def record(
     assert number is not None
     if outputs.are_known(conn, number):
         if clip.status == "processing":
-            jobs.change_clip(conn, clip_id, status="storing")
+            lifecycle.store_clip(conn, clip_id)
         return {}
     inline: dict[str, str] = {}
     now = work.clock.now()
@@ -71,14 +72,13 @@ def record(
         if is_inline:
             inline[asset_id] = output.url
     main = outputs.main_of(assets.outputs_of(conn, number))
-    jobs.change_clip(
-        conn,
-        clip_id,
-        status="completed" if expired else "storing",
-        progress=1.0 if expired else PREDICTED,
-        asset_id=main.id if main is not None else None,
-        queue_position=None,
-    )
+    main_id = main.id if main is not None else None
+    if expired:
+        lifecycle.complete_clip(conn, clip_id, asset_id=main_id, queue_position=None)
+    else:
+        lifecycle.store_clip(
+            conn, clip_id, asset_id=main_id, queue_position=None, progress=PREDICTED
+        )
     if left_out:
         note = f"{clip.filename}: the model made {len(made) + left_out} files. The first "
         jobs.add_note(conn, job.id, note + f"{len(made)} are kept.")

@@ -20,6 +20,7 @@ from server.catalog.records import Clip
 from server.errors import Invalid
 from server.jobs import inputs
 from server.jobs.clip_row import ClipEnded, ClipRow
+from server.library import lifecycle
 from server.providers.base import NotSent, Passing, Prediction, Refused, Submission, Unknown
 
 log = structlog.get_logger(__name__)
@@ -93,14 +94,13 @@ class Submitting(ClipRow):
             lost = row.submitting_at is not None
             if lost and row.resends >= RESENDS:
                 return "again"
-            jobs.change_clip(
+            lifecycle.submit_clip(
                 conn,
-                self._id,
-                status="submitting",
-                submitting_at=self._work.clock.now(),
+                row,
+                now=self._work.clock.now(),
                 nonce=nonce,
                 sent=sent.short(given),
-                resends=row.resends + lost,
+                again=lost,
             )
             return "begun"
 
@@ -118,9 +118,7 @@ class Submitting(ClipRow):
                 Submission(model=self._job.model, input=given, webhook_url=webhook_url)
             )
         except NotSent:
-            await self._surely(
-                jobs.change_clip, self._id, status="queued", submitting_at=None, nonce=None
-            )
+            await self._surely(lifecycle.unsubmit_clip, self._id)
             raise
         except Refused as error:
             await self._fail(error.code, error.detail, ended=True)
@@ -137,11 +135,11 @@ class Submitting(ClipRow):
 
     async def _own(self, prediction: Prediction) -> bool:
         return await self._surely(
-            predictions.own,
+            lifecycle.adopt_prediction,
             self._id,
             prediction.id,
             prediction.handles,
-            now=self._work.clock.now(),
+            self._work.clock.now(),
         )
 
     async def _find_lost(self, clip: Clip) -> bool:
@@ -218,15 +216,11 @@ class Submitting(ClipRow):
         def fail(conn: Connection) -> bool:
             if jobs.get_clip(conn, self._id).prediction_id is not None:
                 return True
-            jobs.change_clip(
-                conn,
-                self._id,
-                status="failed",
-                prediction_ended=True,
-                error_code="submission_unknown",
-                error_message=f"The provider was asked but its answer was lost, and {why}. Look "
-                "at the account there: a retry asks for a new prediction, which may be paid twice.",
+            message = (
+                f"The provider was asked but its answer was lost, and {why}. Look at the account "
+                "there: a retry asks for a new prediction, which may be paid twice."
             )
+            lifecycle.fail_clip(conn, self._id, "submission_unknown", message, ended=True)
             return False
 
         if await self._db.write(fail):

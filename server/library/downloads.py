@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from server.catalog import assets, jobs, names
 from server.catalog.records import Asset, DownloadJob
+from server.library import lifecycle
 from server.media import sniff
 
 # What yt-dlp makes of nearly everything.
@@ -68,21 +69,8 @@ def again(conn: Connection, job: DownloadJob, now: datetime) -> bool:
     if asset is None:
         _expect(conn, job, now)
     else:
-        assets.change(conn, asset.id, storage_state="pending", storage_error=None)
-    jobs.change(
-        conn,
-        job.id,
-        status="queued",
-        cancel_requested=False,
-        error_code=None,
-        error_message=None,
-        ended_at=None,
-        dismissed_at=None,
-        attempts=0,
-        not_before=None,
-        progress=0.0,
-        notes=None,
-    )
+        lifecycle.expect_bytes(conn, asset)
+    lifecycle.requeue_job(conn, job)
     return True
 
 

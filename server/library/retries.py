@@ -5,9 +5,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, or_, select
 
 from server.catalog import jobs
-from server.catalog.records import Clip, ClipStatus, Job
+from server.catalog.records import Clip, Job
 from server.catalog.tables import asset, in_trash, scene
 from server.errors import Conflict
+from server.library import lifecycle
 
 
 def check_place(conn: Connection, row: Job) -> None:
@@ -58,21 +59,10 @@ def retry(conn: Connection, row: Job) -> bool:
     for one in again:
         asked = one.prediction_id is not None or one.submitting_at is not None
         if one.status == "completed" or one.prediction_ended or not asked:
-            jobs.start_over(conn, one.id)
+            lifecycle.restart_clip(conn, one.id)
         else:
-            # What it asked for may still run, or be lost: that is looked for first.
-            status: ClipStatus = "submitting" if one.prediction_id is None else "processing"
-            jobs.change_clip(conn, one.id, status=status, error_code=None, error_message=None)
+            lifecycle.resume_clip(conn, one)
     if again or row.status == "failed":
-        jobs.change(
-            conn,
-            row.id,
-            status="queued",
-            cancel_requested=False,
-            error_code=None,
-            error_message=None,
-            ended_at=None,
-            dismissed_at=None,
-        )
+        lifecycle.requeue_job(conn, row)
         return True
     return False

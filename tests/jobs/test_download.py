@@ -13,7 +13,7 @@ from server.db import sync_engine
 from server.ingest.output import Progress
 from server.jobs import download
 from server.jobs.meter import Meter
-from server.library import downloads
+from server.library import downloads, lifecycle
 from server.migrate import migrate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -96,7 +96,7 @@ def test_an_ordered_shutdown_is_not_counted(conn: Connection) -> None:
     """A deploy in the middle costs no attempt."""
     ordered = order(conn, "https://a.example/b.mp4")
     download._begin(conn, NOW, ordered.job_id)
-    download._put_back(conn, ordered.job_id)
+    lifecycle.put_download_back(conn, ordered.job_id)
     job = job_of(conn, ordered)
     assert (job.status, job.attempts) == ("queued", 0)
 
@@ -105,7 +105,8 @@ def test_waiting_for_another_attempt(conn: Connection) -> None:
     """It is queued until then, is the same task for the same URL, and can be canceled."""
     ordered = order(conn, "https://a.example/b.mp4")
     download._begin(conn, NOW, ordered.job_id)
-    download._again_later(conn, NOW, ordered.job_id, 40.0, "The site was too slow.")
+    later = NOW + timedelta(seconds=40)
+    lifecycle.postpone_download(conn, ordered.job_id, later, "Attempt 1: The site was too slow.")
     job = job_of(conn, ordered)
     assert (job.status, job.not_before) == ("queued", NOW + timedelta(seconds=40))
     assert job.notes == ["Attempt 1: The site was too slow."]

@@ -262,8 +262,8 @@ class _Run:
         )
         if job_id is not None:
             [clip] = jobs.clips_of(conn, [job_id])
-            jobs.change_clip(conn, clip.id, status="completed", progress=1.0, asset_id=asset_id)
-            jobs.change(conn, job_id, status="completed", started_at=created, ended_at=created)
+            jobs.set_clip_status(conn, clip.id, "completed", progress=1.0, asset_id=asset_id)
+            jobs.set_status(conn, job_id, "completed", started_at=created, ended_at=created)
         if self._public:
             assets.change(conn, asset_id, visibility="public")
         for alias, name in row.names(conn, owner.id, facts.keys):
