@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Literal, Unpack
 
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, and_, update
 
 from server.catalog import assets, jobs, predictions, tokens
 from server.catalog.records import (
@@ -27,6 +27,7 @@ from server.catalog.records import (
     JobStatus,
     StorageState,
 )
+from server.catalog.tables import asset as asset_table
 
 log = structlog.get_logger(__name__)
 
@@ -383,6 +384,20 @@ def expire_bytes(conn: Connection, asset_id: str) -> None:
     asset = assets.get(conn, asset_id, trashed=True)
     if asset is not None and asset.storage_state in ("url_only", "unsaved"):
         _move_bytes(conn, asset, "expired", next_save_at=None)
+
+
+def restore_bytes(conn: Connection, restored: ColumnElement[bool], now: datetime) -> None:
+    """Bytes that came to a halt in the trash: downloads have failed, others are saved now."""
+    message = "The download was canceled when the file was deleted. Retry it."
+    trouble = {"type": "canceled", "message": message, "at": now.isoformat()}
+    pending = and_(restored, asset_table.c.storage_state == "pending")
+    download = asset_table.c.role == "download"
+    unsaved = asset_table.c.storage_state.in_(("url_only", "unsaved"))
+    change = update(asset_table)
+    failed = change.where(pending, download)
+    conn.execute(failed.values(storage_state="failed", storage_error=trouble))
+    conn.execute(change.where(pending, ~download).values(storage_state="unsaved"))
+    conn.execute(change.where(restored, unsaved).values(next_save_at=now))
 
 
 def expect_bytes(conn: Connection, asset: Asset) -> None:

@@ -10,7 +10,7 @@ together has the same `deleted_at`: that is how it comes back together.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import (
     ColumnElement,
@@ -39,6 +39,7 @@ from server.catalog.tables import (
     user,
 )
 from server.errors import Conflict
+from server.library import lifecycle
 
 Noun = Literal["asset", "scene", "project", "user"]
 FOREVER = timedelta(0)
@@ -307,18 +308,8 @@ def _bring_back(conn: Connection, table: Table, which: ColumnElement[bool]) -> N
 
 def _mend(conn: Connection, back: ColumnElement[bool], now: datetime) -> None:
     """What came to a halt in the trash is tried again, or says that it ended."""
-    words = "The download was canceled when the file was deleted. Retry it."
-    trouble = {"type": "canceled", "message": words, "at": now.isoformat()}
-    pending = asset.c.storage_state == "pending"
-    download = asset.c.role == "download"
-    changes: tuple[tuple[ColumnElement[bool], dict[str, Any]], ...] = (
-        (asset.c.expires_at <= now, {"expires_at": None}),
-        (and_(pending, download), {"storage_state": "failed", "storage_error": trouble}),
-        (and_(pending, ~download), {"storage_state": "unsaved"}),
-        (asset.c.storage_state.in_(("url_only", "unsaved")), {"next_save_at": now}),
-    )
-    for which, values in changes:
-        conn.execute(update(asset).where(back, which).values(**values))
+    conn.execute(update(asset).where(back, asset.c.expires_at <= now).values(expires_at=None))
+    lifecycle.restore_bytes(conn, back, now)
 
 
 def _tell(conn: Connection, noun: Noun, ids: Sequence[str]) -> None:
