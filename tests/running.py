@@ -194,6 +194,8 @@ class Command:
         """Send it a signal."""
         assert self._process.pid is not None
         os.kill(self._process.pid, number)
+        # Taken up before the caller lets the process go on: else it may do the rest first.
+        until(lambda: not _is_pending(self._process.pid, number), what=lambda: "the signal")
 
     def wait(self) -> subprocess.CompletedProcess[str]:
         """Wait for its end: its status, what it said and what it complained of."""
@@ -275,6 +277,17 @@ def small_disk(folder: Path, size: int) -> list[str]:
     folder.mkdir()
     mount = f'mount -t tmpfs -o size={size}m tmpfs "{folder}" && exec "$@"'
     return [*unshared, "sh", "-c", mount, "sh"]
+
+
+def _is_pending(pid: int | None, number: int) -> bool:
+    """Whether a signal to a process waits to be taken up, where the system says so."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    lines = [line.split() for line in status.splitlines()]
+    masks = [int(line[1], 16) for line in lines if line[0] in ("SigPnd:", "ShdPnd:")]
+    return any(mask >> (number - 1) & 1 for mask in masks)
 
 
 def until(
