@@ -7,7 +7,7 @@ field). `tests/unit/test_records.py` compares records and tables.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, TypedDict, TypeVar, get_args
+from typing import Any, Literal, TypedDict, TypeVar
 
 from sqlalchemy import Connection, Executable, Row
 
@@ -21,9 +21,6 @@ Kind = Literal["video", "audio", "image", "other"]
 StorageState = Literal["pending", "stored", "url_only", "unsaved", "expired", "failed"]
 ProcessingState = Literal["waiting", "done", "failed"]
 Visibility = Literal["private", "public"]
-
-JOB_STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
-CLIP_STATUSES: tuple[ClipStatus, ...] = get_args(ClipStatus)
 
 R = TypeVar("R", bound="Record")
 

@@ -102,9 +102,6 @@ class ClipRow:
     async def _clip(self) -> Clip:
         return await self._db.read(jobs.get_clip, self._id)
 
-    async def _set(self, **values: Any) -> None:
-        await self._db.write(jobs.change_clip, self._id, **values)
-
     async def _set_pending(self, **values: Any) -> None:
         # How far it is: not worth failing for.
         with contextlib.suppress(StorageFull):

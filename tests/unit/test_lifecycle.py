@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, Engine, update
 
 from server.catalog import assets, deliveries, events, jobs, projects, tables, tokens, users
-from server.catalog.records import CLIP_STATUSES, JOB_STATUSES, Clip, Job
+from server.catalog.records import Clip, Job
 from server.db import create_file, sync_engine
 from server.library import lifecycle
 from server.library.lifecycle import CLIP, JOB, STORAGE, IllegalTransition
@@ -128,7 +128,7 @@ CLIP_MOVES: dict[str, tuple[str, Callable[[Connection, Clip], Any]]] = {
 }
 
 
-@pytest.mark.parametrize("before", JOB_STATUSES)
+@pytest.mark.parametrize("before", JOB)
 @pytest.mark.parametrize("move", JOB_MOVES)
 def test_a_job_moves_as_the_table_says(conn: Connection, before: Any, move: str) -> None:
     """A transition that is not foreseen is a fault that is seen at once, not a state that lies."""
@@ -145,7 +145,7 @@ def test_a_job_moves_as_the_table_says(conn: Connection, before: Any, move: str)
         assert read(conn, job.id).status == before
 
 
-@pytest.mark.parametrize("before", CLIP_STATUSES)
+@pytest.mark.parametrize("before", CLIP)
 @pytest.mark.parametrize("move", CLIP_MOVES)
 def test_a_clip_moves_as_the_table_says(conn: Connection, before: Any, move: str) -> None:
     """The same for clips, whose states say what was paid for."""
