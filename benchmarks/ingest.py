@@ -9,7 +9,7 @@ from statistics import median
 
 from benchmarks import servers
 from benchmarks.report import Report
-from tests.ingest.site import Site
+from tests.integration.ingest.site import Site
 
 URLS = 20
 # Plain files, pages and playlists in turn: the first go straight into a blob, the rest by yt-dlp.

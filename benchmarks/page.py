@@ -7,9 +7,9 @@ from playwright.sync_api import Browser, Page
 
 from benchmarks import servers
 from benchmarks.report import Report
+from tests import samples
 from tests.e2e.browser import PHONE, chromium, opened, sign_in
 from tests.many import multiply
-from tests.media import samples
 
 ASSETS = 5000
 # What the wheel turns at once, in pixels, and how often.

@@ -8,9 +8,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
+from tests.api import new_user
 from tests.e2e.browser import chromium
 from tests.fakes.replicate import FakeReplicate
-from tests.http.conftest import new_user
 from tests.running import Change, Server, free_port
 
 

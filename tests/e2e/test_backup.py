@@ -27,12 +27,12 @@ from server.clock import SystemClock
 from server.library.backup import manifest
 from server.library.backup.schedule import Schedule
 from server.library.backup.target import open_target
+from tests.api import upload
 from tests.changes import halt
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import generate
 from tests.fakes.replicate import FakeReplicate
-from tests.http.conftest import upload
-from tests.library.commands import good, reelbase
+from tests.integration.library.commands import good, reelbase
 from tests.running import ROOT, Command, Server, ended, running, until
 from tests.seaweed import Seaweed, seaweed
 

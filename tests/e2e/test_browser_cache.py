@@ -9,9 +9,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from tests import samples
+from tests.api import new_user, upload
 from tests.e2e.browser import all_shown, opened, sign_in
-from tests.http.conftest import new_user, upload
-from tests.media import samples
 from tests.running import Server, until
 
 # Longer than what a player reads ahead, short enough for the browser's cache.

@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import samples
+from tests.api import code, upload
 from tests.changes import without_polling
 from tests.e2e.conftest import Pair
 from tests.fakes.replicate import FakeReplicate
-from tests.http.conftest import code, upload
 from tests.many import multiply
-from tests.media import samples
 from tests.running import Server, ended, running, until
 
 MODEL = "google/veo-3-fast"

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests import samples
+from tests.api import upload
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import generate
-from tests.http.conftest import upload
-from tests.media import samples
 from tests.running import ended, until
 
 

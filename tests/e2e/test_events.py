@@ -12,8 +12,8 @@ import httpx
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from tests.api import code, new_user, upload
 from tests.changes import talkative
-from tests.http.conftest import code, new_user, upload
 from tests.running import Server, ended, running, until
 
 JOB = {"model": "sample", "clips": [{"prompt": "waves", "duration": 1}]}

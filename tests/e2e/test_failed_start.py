@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from server.blobs.locks import LockFile
-from tests.http.conftest import upload
+from tests.api import upload
 from tests.running import ROOT, Server, run, small_disk, until
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import samples
+from tests.api import code, upload
 from tests.fakes.fal import FakeFal
-from tests.http.conftest import code, upload
-from tests.media import samples
 from tests.running import Server, ended, free_port
 
 TEXT, IMAGE = "fal-ai/ltx-2/text-to-video", "fal-ai/ltx-2/image-to-video"

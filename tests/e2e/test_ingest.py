@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from server.media.boxes import BoxScanner
+from tests.api import code, new_user
 from tests.e2e.test_crash import count
-from tests.http.conftest import code, new_user
-from tests.ingest.processes import gone, processes
-from tests.ingest.site import Site
+from tests.integration.ingest.processes import gone, processes
+from tests.integration.ingest.site import Site
 from tests.running import Server, ended, run, running, until
 
 # What each URL of the site comes to: a stored asset's kind and name, or a code.

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import samples
 from tests.changes import Uncombined
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import generate
 from tests.fakes.replicate import FakeReplicate
-from tests.media import samples
 from tests.running import ended, until
 
 # A job of four clips has some forty: each request, webhook and download, before and after it.

@@ -10,13 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import samples
+from tests.api import upload
 from tests.changes import LOOKS, looks_are_logged, without_polling
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import generate
 from tests.fakes.fal import FakeFal
 from tests.fakes.replicate import FakeReplicate
-from tests.http.conftest import upload
-from tests.media import samples
 from tests.running import Server, ended, free_port, running, until
 
 

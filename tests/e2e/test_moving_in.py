@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from tests.changes import halt
-from tests.library.commands import good
-from tests.library.old_installation import add_large, in_use, old_database, sha256
-from tests.media.samples import jpeg, video
+from tests.integration.library.commands import good
+from tests.old_installation import add_large, in_use, old_database, sha256
 from tests.running import ROOT, Command, Server, running, until
+from tests.samples import jpeg, video
 
 MB = 1_000_000
 MIB = 1024 * 1024

@@ -13,10 +13,10 @@ from playwright.sync_api import Browser, expect
 
 from server.catalog import keys, users
 from server.migrate import open_existing
+from tests import samples
+from tests.api import upload
 from tests.changes import Unrendered
 from tests.e2e.browser import PHONE, all_shown, drawn, opened, overflow, sign_in, visit
-from tests.http.conftest import upload
-from tests.media import samples
 from tests.running import KEY, Server, running, until
 
 # What Chromium writes into the console about every answer of this kind.

@@ -9,9 +9,9 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
+from tests import samples
+from tests.api import new_user, upload
 from tests.e2e.browser import opened, sign_in, turn_to
-from tests.http.conftest import new_user, upload
-from tests.media import samples
 from tests.running import KEY, Server, ended, until
 
 Looks = list[tuple[str, ViewportSize]]

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Request, Route, expect
 
+from tests.api import new_user
 from tests.changes import Dam
 from tests.e2e.browser import PHONE, opened, overflow, sign_in, visit
-from tests.http.conftest import new_user
 from tests.running import KEY, Server, running, until
 
 MIB = 1 << 20

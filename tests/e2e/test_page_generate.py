@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests import samples
+from tests.api import upload
 from tests.e2e.browser import PHONE, drawn, opened, overflow, sign_in, visit
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import generate
-from tests.http.conftest import upload
-from tests.media import samples
 from tests.running import KEY, ended, until
 
 # What Chromium writes into the console about a refused form.

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.browser import PHONE, opened, overflow, sign_in
-from tests.ingest.site import Site
+from tests.integration.ingest.site import Site
 from tests.running import KEY, Server, running
 
 # What Chromium writes into the console about a refused form, and about bytes that are not there.

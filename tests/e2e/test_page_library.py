@@ -11,10 +11,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests import samples
+from tests.api import upload
 from tests.e2e.browser import PHONE, drawn, opened, overflow, sign_in
-from tests.http.conftest import upload
 from tests.many import multiply
-from tests.media import samples
 from tests.running import Server, until
 
 NODES = "document.querySelectorAll('*').length"

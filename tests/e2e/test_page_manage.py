@@ -7,6 +7,8 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
+from tests import samples
+from tests.api import new_user, upload
 from tests.e2e.browser import (
     DESKTOP,
     PHONE,
@@ -17,8 +19,6 @@ from tests.e2e.browser import (
     turn_to,
     visit,
 )
-from tests.http.conftest import new_user, upload
-from tests.media import samples
 from tests.running import KEY, Server, until
 
 

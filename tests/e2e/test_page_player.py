@@ -7,10 +7,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
+from tests import samples
+from tests.api import upload
 from tests.e2e.browser import DESKTOP, PHONE, opened, overflow, sign_in
 from tests.e2e.test_page_library import database
-from tests.http.conftest import upload
-from tests.media import samples
 from tests.running import KEY, Server, until
 
 # Chromium's own word for an answer of 401.

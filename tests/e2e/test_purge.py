@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.http.conftest import code, new_user, upload
+from tests.api import code, new_user, upload
 from tests.running import run, running
 
 MIB = 1024 * 1024

@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from server.media.boxes import BoxScanner
+from tests import samples
+from tests.api import code, upload
 from tests.e2e.conftest import Pair
 from tests.fakes.replicate import FakeReplicate
-from tests.http.conftest import code, upload
-from tests.media import samples
 from tests.running import ended, running, until
 
 MODEL = "google/veo-3-fast"

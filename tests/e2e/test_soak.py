@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.media import samples
+from tests import samples
 from tests.running import running
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from tests.api import code, new_user
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import MODEL, generate
 from tests.fakes.replicate import FakeReplicate
-from tests.http.conftest import code, new_user
 from tests.running import ended
 
 

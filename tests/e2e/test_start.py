@@ -11,7 +11,7 @@ from pathlib import Path
 
 from server.blobs.locks import LockFile
 from server.settings import Settings
-from tests.http.conftest import code, upload
+from tests.api import code, upload
 from tests.running import KEY, ROOT, Server, ended, run, running, small_disk, until
 
 MIB = 1024 * 1024

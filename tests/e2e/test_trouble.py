@@ -10,12 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import samples
+from tests.api import code, new_user, upload
 from tests.changes import hasty, without_polling
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import MODEL, generate
 from tests.fakes.replicate import FakeReplicate
-from tests.http.conftest import code, new_user, upload
-from tests.media import samples
 from tests.running import ended, small_disk, until
 
 

@@ -9,8 +9,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.http.conftest import code, new_user, upload
-from tests.media import samples
+from tests import samples
+from tests.api import code, new_user, upload
 from tests.running import Server, ended, running, until
 
 SECRET = "nobody-else-may-read-this"
