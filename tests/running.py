@@ -32,7 +32,7 @@ Change = Callable[[], None]
 KEY = "sk_bootstrap_key_of_the_tests"
 ROOT = Path(__file__).parent.parent
 _loaded = multiprocessing.get_context("forkserver")
-_loaded.set_forkserver_preload(["server.cli"])
+_loaded.set_forkserver_preload(["tests.loaded"])
 
 
 class Server:
