@@ -5,7 +5,7 @@ import gc
 import tempfile
 from pathlib import Path
 
-import tests.changes  # noqa: F401  # what a new process is handed comes from there
+import tests.changes  # what a new process is handed comes from there
 import tests.running  # noqa: F401
 from server.app import create_app
 from server.cli import main  # noqa: F401
