@@ -69,6 +69,7 @@ from server.jobs.context import Downloads, Work
 from server.jobs.loop import Loop
 from server.library import collect
 from server.library.backup import schedule
+from server.library.orders import Limits
 from server.library.uploads import Uploads
 from server.media import Media, sniff
 from server.providers.base import Provider
@@ -185,8 +186,7 @@ def create_app(
         public_url=settings.outside_url,
         client_ip_header="fly-client-ip" if settings.fly_app_name else None,
         max_upload_bytes=settings.max_upload_bytes,
-        max_active_predictions=settings.max_active_predictions,
-        daily_predictions=settings.daily_predictions,
+        limits=Limits(settings.max_active_predictions, settings.daily_predictions),
         trash=timedelta(days=settings.trash_days),
     )
 

@@ -41,6 +41,10 @@ class Principal:
         """Whether a key with these scopes can do no more than the principal. `admin` covers all."""
         return self.is_admin or self.scopes.issuperset(scopes)
 
+    def owns(self, user_id: str) -> bool:
+        """Whether what belongs to this user is the principal's to read and manage."""
+        return self.user_id == user_id or self.is_admin
+
 
 def create(
     conn: Connection,

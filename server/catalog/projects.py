@@ -22,6 +22,7 @@ from server.catalog import events
 from server.catalog.ids import new_id
 from server.catalog.records import Project, Scene
 from server.catalog.tables import asset, in_trash, project, scene, scene_asset
+from server.errors import Invalid
 
 MEDIA, AUDIO = "media", "audio"
 
@@ -72,6 +73,25 @@ def own_project(conn: Connection, user_id: str, project_id: str) -> Project | No
     """A project's row if it is this user's, and not in the trash."""
     query = select(project).where(project.c.id == project_id, project.c.user_id == user_id)
     return Project.first(conn, query.where(project.c.deleted_at.is_(None)))
+
+
+def place(
+    conn: Connection, user_id: str, project_id: str | None, scene_id: str | None
+) -> tuple[str, str | None]:
+    """Where something new of a user's goes: (project, scene). Raises Invalid, by field."""
+    if project_id is None:
+        project_id = default_project(conn, user_id)
+    elif own_project(conn, user_id, project_id) is None:
+        raise Invalid(
+            "There is no such project of yours.",
+            fields=[{"field": "project_id", "message": "names no project of yours"}],
+        )
+    if scene_id is not None and not has_scene(conn, project_id, scene_id):
+        raise Invalid(
+            "There is no such scene in this project.",
+            fields=[{"field": "scene_id", "message": "names no scene of this project"}],
+        )
+    return project_id, scene_id
 
 
 def find(conn: Connection, user_id: str, name_or_id: str) -> str | None:

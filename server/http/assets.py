@@ -10,7 +10,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from msgspec import UNSET, Meta, Struct, UnsetType
 from sqlalchemy import Connection
 
-from server.catalog import assets, names, outputs, records
+from server.catalog import assets, names, outputs, projects, records
 from server.catalog.keys import Principal
 from server.errors import Conflict
 from server.http.admission import who_asks
@@ -20,7 +20,7 @@ from server.http.context import Services
 from server.http.documentation import TakesFile
 from server.http.present import Asset, List, Presenter
 from server.http.problems import documented
-from server.http.reach import Limit, check_expiry, own_row, place, whose
+from server.http.reach import Limit, check_expiry, own_row, whose
 from server.http.trash import (
     delete_asset,
     delete_several,
@@ -94,7 +94,7 @@ async def upload(
     def keep(conn: Connection, incoming: intake.Incoming) -> records.Asset:
         check_expiry(sent.expires_at, services.clock.now())
         usage.check_quota(conn, principal.user_id, size=incoming.sealed.size)
-        project, scene = place(
+        project, scene = projects.place(
             conn, principal.user_id, sent.fields.get("project_id"), sent.fields.get("scene_id")
         )
         asset_id = intake.take_in(
@@ -214,7 +214,7 @@ async def change(
             project_id, scene_id = data.project_id, None
         if not isinstance(data.scene_id, UnsetType):
             scene_id = data.scene_id
-        place(conn, row.user_id, project_id, scene_id)
+        projects.place(conn, row.user_id, project_id, scene_id)
         assets.move(conn, row, project_id=project_id, scene_id=scene_id, filename=filename, now=now)
         if isinstance(data.visibility, str):
             assets.change(conn, row.id, visibility=data.visibility)

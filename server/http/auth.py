@@ -137,7 +137,7 @@ def check_scope(principal: Principal, *scopes: str) -> None:
 
 def owns(principal: Principal, user_id: str) -> bool:
     """Whether what belongs to this user is the principal's to read and manage."""
-    return principal.user_id == user_id or principal.is_admin
+    return principal.owns(user_id)
 
 
 def asker(principal: Principal | None, asset_id: str | None = None) -> Asker:

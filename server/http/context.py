@@ -17,6 +17,7 @@ from server.http.access_log import AccessLog
 from server.http.gate import Gate
 from server.http.metrics import Metrics
 from server.http.pulse import Pulse
+from server.library.orders import Limits
 from server.library.uploads import Uploads
 from server.providers.base import Provider
 from server.supervision import Supervisor
@@ -50,8 +51,7 @@ class Services:
     public_url: str | None
     client_ip_header: str | None
     max_upload_bytes: int
-    max_active_predictions: int
-    daily_predictions: int | None
+    limits: Limits
     # How long what is deleted stays in the trash.
     trash: timedelta
 

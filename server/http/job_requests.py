@@ -1,16 +1,15 @@
-"""What may be asked for: the bodies of job requests, and what is refused before it is paid."""
+"""The body of a request for videos, and what it orders."""
 
-from datetime import timedelta
+import hashlib
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta, Struct
-from sqlalchemy import Connection
 
-from server.catalog import assets, jobs, predictions
-from server.catalog.keys import Principal
-from server.errors import Invalid, NoPublicUrl, TooMany
-from server.http.auth import owns
+from server.catalog import jobs
+from server.errors import Invalid
 from server.http.context import Services
+from server.library import orders
 from server.providers import models
 from server.providers.base import limit_without_url
 from server.providers.references import references
@@ -44,56 +43,63 @@ class JobRequest(Struct, forbid_unknown_fields=True):
     ] = "end"
 
 
-def check_clip(
-    conn: Connection,
-    services: Services,
-    principal: Principal,
-    provider: str,
-    model: str,
-    number: int,
-    clip: ClipRequest,
-) -> None:
-    """Refuse what the model could not use, before anything is paid. Raises Invalid, by field."""
-    urls: dict[str, str | None] = {}
+def generation(
+    services: Services, data: JobRequest, idempotency_key: str | None
+) -> orders.Generation:
+    """What a request orders. Raises Invalid, by field, for what its provider could not use."""
+    provider = data.provider or services.default_provider
+    if provider not in services.providers:
+        known = ", ".join(sorted(services.providers))
+        raise Invalid(
+            f"The provider '{provider}' is not set up here; there is: {known}.",
+            code="unknown_provider",
+            fields=[{"field": "provider", "message": f"must be one of: {known}"}],
+        )
+    for number, clip in enumerate(data.clips):
+        _check_clip(provider, data.model, number, clip)
+    reachable = services.reachable_by[provider]
+    return orders.Generation(
+        provider=provider,
+        model=data.model,
+        clips=[
+            orders.ClipOrder(
+                clip=jobs.NewClip(
+                    prompt=clip.prompt,
+                    duration=clip.duration,
+                    image_asset_id=clip.image_asset_id,
+                    last_frame_asset_id=clip.last_frame_asset_id,
+                    from_previous=clip.from_previous,
+                    input=clip.input,
+                ),
+                references=frozenset(references(clip.input)),
+            )
+            for clip in data.clips
+        ],
+        request_hash=hashlib.sha256(msgspec.json.encode(data, order="deterministic")).hexdigest(),
+        largest_input=None if reachable else limit_without_url(services.providers[provider]),
+        project_id=data.project_id,
+        scene_id=data.scene_id,
+        combine=data.combine,
+        idempotency_key=idempotency_key,
+        webhook_url=data.webhook_url,
+        webhook_changes=data.webhook_events == "all",
+    )
+
+
+def _check_clip(provider: str, model: str, number: int, clip: ClipRequest) -> None:
+    """Raise Invalid, by field, for what the model could not use."""
     if clip.from_previous and number == 0:
         raise _wrong("clips[0].from_previous", "has no clip before it")
     if clip.from_previous and clip.image_asset_id is not None:
         raise _wrong(f"clips[{number}].image_asset_id", "and from_previous exclude each other")
-    given = set(references(clip.input))
-    for asset_id in given:
-        row = assets.get(conn, asset_id)
-        if row is None or not owns(principal, row.user_id):
-            raise _wrong(f"clips[{number}].input", f"names {asset_id}, which is no asset of yours")
-    for name in ("image_asset_id", "last_frame_asset_id"):
-        asset_id = getattr(clip, name)
-        urls[name] = None if asset_id is None else "asset"
-        if asset_id is None:
-            continue
-        field = f"clips[{number}].{name}"
-        row = assets.get(conn, asset_id)
-        if row is None or not owns(principal, row.user_id):
-            raise _wrong(field, "names no asset of yours")
-        if row.kind != "image":
-            raise _wrong(field, f"must be an image, not {row.content_type}")
-        given.add(asset_id)
-    for asset_id in given:
-        row = assets.get(conn, asset_id)
-        assert row is not None
-        if row.storage_state != "stored":
-            raise _wrong(f"clips[{number}]", f"needs {asset_id}, whose bytes are not stored yet")
-        reachable = services.reachable_by[provider]
-        size = row.stored_blob[1]
-        if not reachable and size > limit_without_url(services.providers[provider]):
-            raise NoPublicUrl
-    if clip.from_previous:
-        urls["image_asset_id"] = "asset"
+    begins = clip.from_previous or clip.image_asset_id is not None
     try:
         models.build_input(
             provider,
             model,
             prompt=clip.prompt,
-            image_url=urls["image_asset_id"],
-            last_frame_url=urls["last_frame_asset_id"],
+            image_url="asset" if begins else None,
+            last_frame_url="asset" if clip.last_frame_asset_id is not None else None,
             duration=clip.duration,
             extra=clip.input,
         )
@@ -102,28 +108,6 @@ def check_clip(
             {**one, "field": f"clips[{number}].{one.get('field', '')}"} for one in error.fields
         ]
         raise Invalid(error.detail, code=error.code, fields=fields) from None
-
-
-def check_limits(conn: Connection, services: Services, user_id: str, more: int) -> None:
-    """Stop a runaway script before money goes. Raises TooMany."""
-    if jobs.active_clips(conn, user_id) + more > services.max_active_predictions:
-        raise TooMany(
-            f"No more than {services.max_active_predictions} predictions may wait or run at a "
-            "time (REELBASE_MAX_ACTIVE_PREDICTIONS). Wait for some to end.",
-            code="too_many_predictions",
-            headers={"Retry-After": "30"},
-        )
-    if services.daily_predictions is not None:
-        since = services.clock.now() - timedelta(days=1)
-        today = sum(row.predictions for row in predictions.spending(conn, user_id, since))
-        today += jobs.waiting_clips(conn, user_id)
-        if today + more > services.daily_predictions:
-            raise TooMany(
-                f"The limit of {services.daily_predictions} predictions in 24 hours is reached "
-                "(REELBASE_DAILY_PREDICTIONS).",
-                code="daily_limit",
-                headers={"Retry-After": "3600"},
-            )
 
 
 def _wrong(field: str, message: str) -> Invalid:

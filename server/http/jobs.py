@@ -1,10 +1,8 @@
 """Jobs: ask for videos, follow them, cancel, try again."""
 
-import hashlib
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
@@ -14,16 +12,16 @@ from sqlalchemy import Connection
 
 from server.catalog import aliases, assets, deliveries, jobs, records
 from server.catalog.keys import Principal
-from server.errors import Conflict, Invalid, NotFound
+from server.errors import Conflict, NotFound
 from server.http.auth import asker, check_scope, needs, owns
 from server.http.body import STORYBOARD
 from server.http.context import Services
 from server.http.events import wait_for_end
-from server.http.job_requests import JobRequest, check_clip, check_limits
+from server.http.job_requests import JobRequest, generation
 from server.http.present import Job, List, Presenter, load_jobs
 from server.http.problems import documented
-from server.http.reach import Limit, place, whose
-from server.library import downloads, retries, usage
+from server.http.reach import Limit, whose
+from server.library import downloads, orders, retries, usage
 
 Status = Literal["queued", "processing", "storing", "completed", "failed", "canceled"]
 
@@ -78,64 +76,9 @@ async def create(
     services.volume.check()
     if data.webhook_url is not None:
         await services.guard.check(data.webhook_url)
-    provider = data.provider or services.default_provider
-    if provider not in services.providers:
-        known = ", ".join(sorted(services.providers))
-        raise Invalid(
-            f"The provider '{provider}' is not set up here; there is: {known}.",
-            code="unknown_provider",
-            fields=[{"field": "provider", "message": f"must be one of: {known}"}],
-        )
-    body = hashlib.sha256(msgspec.json.encode(data, order="deterministic")).hexdigest()
-
-    def apply(conn: Connection) -> str:
-        if idempotency_key is not None:
-            first = jobs.by_idempotency_key(conn, principal.user_id, idempotency_key)
-            if first is not None and first.request_hash != body:
-                raise Conflict(
-                    "This Idempotency-Key was used with another body.", code="idempotency_conflict"
-                )
-            if first is not None and jobs.in_sight(conn, first.id) is None:
-                raise Conflict(
-                    "The job that this Idempotency-Key has made is in the trash, with its project.",
-                    code="in_trash",
-                )
-            if first is not None:
-                return str(first.id)
-        project, scene = place(conn, principal.user_id, data.project_id, data.scene_id)
-        check_limits(conn, services, principal.user_id, len(data.clips))
-        # Before money is spent, too. What is paid for already is stored, quota or not.
-        combined = data.combine and len(data.clips) > 1
-        usage.check_quota(conn, principal.user_id, assets=len(data.clips) + combined)
-        for number, clip in enumerate(data.clips):
-            check_clip(conn, services, principal, provider, data.model, number, clip)
-        return jobs.create_generate(
-            conn,
-            user_id=principal.user_id,
-            project_id=project,
-            scene_id=scene,
-            provider=provider,
-            model=data.model,
-            combine=data.combine,
-            clips=[
-                jobs.NewClip(
-                    prompt=clip.prompt,
-                    duration=clip.duration,
-                    image_asset_id=clip.image_asset_id,
-                    last_frame_asset_id=clip.last_frame_asset_id,
-                    from_previous=clip.from_previous,
-                    input=clip.input,
-                )
-                for clip in data.clips
-            ],
-            now=services.clock.now(),
-            idempotency_key=idempotency_key,
-            request_hash=body,
-            webhook_url=data.webhook_url,
-            webhook_changes=data.webhook_events == "all",
-        )
-
-    job_id = await services.database.write(apply)
+    ordered = generation(services, data, idempotency_key)
+    now = services.clock.now()
+    job_id = await services.database.write(orders.order, principal, ordered, services.limits, now)
     services.wake(None)
     job = await _shown(request, services, principal, job_id)
     return Response(job, status_code=202, headers={"Location": f"/api/v3/jobs/{job_id}"})
@@ -251,7 +194,7 @@ async def retry(
             if downloads.again(conn, row, services.clock.now()):
                 return
         again = len(retries.to_retry(conn, row))
-        check_limits(conn, services, row.user_id, again)
+        orders.check_limits(conn, services.limits, row.user_id, again, services.clock.now())
         usage.check_quota(conn, row.user_id, assets=again)
         if not retries.retry(conn, row):
             raise Conflict("Nothing of this job has failed.", code="nothing_to_retry")

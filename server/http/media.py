@@ -9,14 +9,13 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 from sqlalchemy import Connection
 
-from server.catalog import jobs, records
+from server.catalog import jobs, projects, records
 from server.catalog.keys import Principal
 from server.egress import BlockedAddress, HostNotFound, UnsupportedURL
 from server.errors import Invalid
 from server.http.auth import needs
 from server.http.context import Services
 from server.http.problems import documented
-from server.http.reach import place
 from server.library import downloads, usage
 
 # Not `str | None` within: the framework refuses limits on a union.
@@ -93,7 +92,7 @@ async def store(
 
     def apply(conn: Connection) -> tuple[downloads.Ordered, records.Job | None]:
         usage.check_quota(conn, principal.user_id)
-        project, scene = place(conn, principal.user_id, data.project_id, data.scene_id)
+        project, scene = projects.place(conn, principal.user_id, data.project_id, data.scene_id)
         ordered = downloads.order(
             conn,
             user_id=principal.user_id,

@@ -1,4 +1,4 @@
-"""What is within somebody's reach: their assets, their places, their lists."""
+"""What is within somebody's reach: their assets, their lists."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 from litestar.params import QueryParameter
 from sqlalchemy import Connection
 
-from server.catalog import assets, projects, users
+from server.catalog import assets, users
 from server.catalog.keys import Principal
 from server.catalog.records import Asset
 from server.errors import Invalid, NotFound
@@ -24,25 +24,6 @@ def own_row(
     if row is None or not owns(principal, row.user_id):
         raise NotFound("There is no such asset.")
     return row
-
-
-def place(
-    conn: Connection, user_id: str, project_id: str | None, scene_id: str | None
-) -> tuple[str, str | None]:
-    """Where something new of a user's goes: (project, scene). Raises Invalid, by field."""
-    if project_id is None:
-        project_id = projects.default_project(conn, user_id)
-    elif projects.own_project(conn, user_id, project_id) is None:
-        raise Invalid(
-            "There is no such project of yours.",
-            fields=[{"field": "project_id", "message": "names no project of yours"}],
-        )
-    if scene_id is not None and not projects.has_scene(conn, project_id, scene_id):
-        raise Invalid(
-            "There is no such scene in this project.",
-            fields=[{"field": "scene_id", "message": "names no scene of this project"}],
-        )
-    return project_id, scene_id
 
 
 def whose(

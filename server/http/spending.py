@@ -99,8 +99,8 @@ async def spending(
             ProjectSpent(row.predictions, row.seconds or 0.0, row.cost, row.project_id)
             for row in all_time
         ],
-        services.daily_predictions,
-        services.max_active_predictions,
+        services.limits.daily,
+        services.limits.active,
     )
 
 

@@ -10,13 +10,13 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from msgspec import Meta, Struct
 from sqlalchemy import Connection
 
-from server.catalog import assets
+from server.catalog import assets, projects
 from server.catalog.keys import Principal
 from server.http.auth import needs
 from server.http.context import Services
 from server.http.present import Asset, Presenter
 from server.http.problems import documented
-from server.http.reach import own_row, place
+from server.http.reach import own_row
 from server.library import removal
 
 Permanent = Annotated[bool, QueryParameter(description="For good: past the trash, and out of it.")]
@@ -171,7 +171,7 @@ async def move_several(
         found = [own_row(conn, principal, one) for one in data.ids]
         rows = {row.id: row for row in found}.values()
         for row in rows:
-            project, scene = place(conn, row.user_id, data.project_id, data.scene_id)
+            project, scene = projects.place(conn, row.user_id, data.project_id, data.scene_id)
             assets.move(
                 conn,
                 row,

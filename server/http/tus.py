@@ -15,7 +15,7 @@ from litestar.params import FromPath, FromQuery
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from server.catalog import records, uploads
+from server.catalog import projects, records, uploads
 from server.catalog.keys import Principal
 from server.errors import BadRequest, NotFound, ReelbaseError, TooLarge
 from server.http.auth import needs, owns
@@ -23,7 +23,7 @@ from server.http.context import Services
 from server.http.documentation import TakesPiece
 from server.http.present import List
 from server.http.problems import documented
-from server.http.reach import Limit, place
+from server.http.reach import Limit
 from server.http.tus_protocol import (
     ASSET,
     PATH,
@@ -137,7 +137,10 @@ async def create(
     if brings:
         _check_body(request, length)
     project, scene = await services.database.read(
-        place, principal.user_id, told.get("project_id") or None, told.get("scene_id") or None
+        projects.place,
+        principal.user_id,
+        told.get("project_id") or None,
+        told.get("scene_id") or None,
     )
     row = await services.uploads.begin(
         user_id=principal.user_id,

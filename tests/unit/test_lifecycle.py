@@ -1,42 +1,21 @@
 """Every transition: which states may follow which, and what belongs to a change of state."""
 
 import re
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, update
+from sqlalchemy import Connection, update
 
 from server.catalog import assets, deliveries, events, jobs, projects, tables, tokens, users
 from server.catalog.records import Clip, Job
-from server.db import create_file, sync_engine
 from server.library import lifecycle
 from server.library.lifecycle import CLIP, JOB, STORAGE, IllegalTransition
-from server.migrate import migrate
+from tests.unit.rows import NOW
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DOCS = Path(__file__).parents[2] / "docs" / "generation.md"
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """A real database, migrated once."""
-    path = tmp_path_factory.mktemp("lifecycle") / "reelbase.db"
-    create_file(path)
-    migrate(path)
-    made = sync_engine(path)
-    yield made
-    made.dispose()
-
-
-@pytest.fixture
-def conn(engine: Engine) -> Iterator[Connection]:
-    """A transaction that is undone afterwards."""
-    with engine.connect() as connection:
-        yield connection
-        connection.rollback()
 
 
 def generation(conn: Connection, clips: int = 1) -> Job:
