@@ -131,6 +131,14 @@ def now(conn: Connection) -> datetime:
     return clock.now()
 
 
+def on_commit(conn: Connection, call: Callable[[], None]) -> None:
+    """Have `call` called, on the writer's thread, once `Database` has committed this transaction.
+
+    Not when the commit fails, nor on a connection that is none of a `Database`.
+    """
+    conn.info.get("committed", []).append(call)
+
+
 def sync_engine(path: Path) -> Engine:
     """An engine for commands and migrations: same file, same rules, no event loop."""
     url = f"sqlite:///file:{quote(str(path))}?uri=true"
@@ -245,8 +253,18 @@ class _Session:
             # On the driver's connection: SQLAlchemy's would begin a transaction first.
             self._thread._conn.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             self._durable = durable
-        with self._connection.begin():
-            return fn(self._connection)
+        committed: list[Callable[[], None]] = []
+        self._connection.info["committed"] = committed
+        try:
+            with self._connection.begin():
+                result = fn(self._connection)
+        finally:
+            # A COMMIT that fails may leave it open; SQLAlchemy takes it as ended all the same.
+            if self._thread._conn.in_transaction:
+                self._thread._conn.execute("ROLLBACK")
+        for call in committed:
+            call()
+        return result
 
     def _read(self, fn: Callable[[Connection], T], stop: "_Stop") -> T:
         driver = self._thread._conn

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from server.blobs.store import BlobStore, Sealed
 from server.catalog import assets, names
 from server.catalog.records import Asset, Role
+from server.db import on_commit
 from server.media import sniff
 
 HEAD = 8192
@@ -18,11 +19,23 @@ HEAD = 8192
 
 @dataclass
 class Incoming:
-    """Bytes that have come in and belong to nothing yet."""
+    """Bytes that have come in and belong to nothing yet.
+
+    `published` once a transaction that gave them to an asset has committed.
+    """
 
     blob_id: int
     sealed: Sealed
     head: bytes
+    published: bool = False
+
+    def publishing(self, conn: Connection) -> None:
+        """Say that this transaction publishes the blob."""
+
+        def mark() -> None:
+            self.published = True
+
+        on_commit(conn, mark)
 
     @property
     def content_type(self) -> str:
@@ -45,13 +58,17 @@ class _Head:
 async def receive(store: BlobStore, stream: AsyncIterable[bytes]) -> AsyncIterator[Incoming]:
     """Write a stream into a blob and hand it over; what nobody publishes is discarded."""
     blob_id = await store.create()
+    incoming: Incoming | None = None
     try:
         head = _Head()
         await store.append(blob_id, 0, head.watch(stream))
-        yield Incoming(blob_id, await store.seal(blob_id), bytes(head.data))
+        incoming = Incoming(blob_id, await store.seal(blob_id), bytes(head.data))
+        yield incoming
     finally:
-        # Leaves a published blob alone.
-        await store.discard(blob_id)
+        # A transaction whose caller was cancelled may commit still: this one comes after it, and
+        # leaves a published blob alone.
+        if incoming is None or not incoming.published:
+            await store.discard(blob_id)
 
 
 def take_in(
@@ -82,6 +99,7 @@ def take_in(
         **{"processing_state": "done" if kind == "other" else "waiting", **columns},
     )
     assets.attach_blob(conn, asset_id, incoming.blob_id, incoming.sealed, now=now)
+    incoming.publishing(conn)
     return asset_id
 
 
@@ -117,6 +135,7 @@ def fill(
         processing_state="done" if kind == "other" else "waiting",
     )
     assets.attach_blob(conn, row.id, incoming.blob_id, incoming.sealed, now=now)
+    incoming.publishing(conn)
 
 
 async def whole(data: bytes) -> AsyncIterator[bytes]:

@@ -36,11 +36,11 @@ async def put_right(
     async with intake.receive(store, stream) as incoming:
         if incoming.sealed != Sealed(damaged.size, damaged.sha256):
             return False
-        await database.write(_replace, damaged.id, incoming.blob_id, incoming.sealed)
+        await database.write(_replace, damaged.id, incoming)
         return True
 
 
-def _replace(conn: Connection, damaged: int, whole: int, sealed: Sealed) -> None:
+def _replace(conn: Connection, damaged: int, incoming: intake.Incoming) -> None:
     """Give the assets of one blob another: not `publish`, to which the two are twins."""
     blob = blob_rows.blob
     there: Row[Any] | None = conn.execute(
@@ -48,6 +48,7 @@ def _replace(conn: Connection, damaged: int, whole: int, sealed: Sealed) -> None
     ).first()
     if there is None:
         return  # deleted meanwhile: what was fetched is discarded
+    whole, sealed = incoming.blob_id, incoming.sealed
     conn.execute(
         update(blob)
         .where(blob.c.id == whole)
@@ -55,4 +56,5 @@ def _replace(conn: Connection, damaged: int, whole: int, sealed: Sealed) -> None
     )
     conn.execute(update(asset).where(asset.c.blob_id == damaged).values(blob_id=whole))
     blob_rows.mark(conn, damaged, "dead")
+    incoming.publishing(conn)
     access.bump(conn)

@@ -1,4 +1,4 @@
-"""Reads end in time, or with who asked for them, and leave their reader as it was."""
+"""Reads end in time, or with who asked for them; whatever fails, the connection is usable."""
 
 import asyncio
 import sqlite3
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
 
 from server.clock import SystemClock
 from server.db import READERS, Database, _Stop, _StoppedError
@@ -199,3 +200,18 @@ async def test_stopping_never_reaches_what_comes_after() -> None:
         raise AssertionError("it was stopped before it began")
     assert interrupted == ["it"]
     connection.close()
+
+
+async def test_a_commit_that_fails_is_undone(database: Database) -> None:
+    """SQLite may leave it open: without a ROLLBACK every later write would fail until a restart."""
+
+    def fail(conn: Connection) -> None:
+        conn.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+        conn.execute(text("INSERT INTO scene_asset VALUES ('sc_0', 'media', 'as_0')"))
+
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            await database.write(fail)
+    assert await database.write(one) == 1
+    rows = text("SELECT count(*) FROM scene_asset")
+    assert await database.read(lambda conn: conn.execute(rows).scalar_one()) == 0
