@@ -89,9 +89,14 @@ def insert_asset(
     scene_id: str | None = None,
     storage_state: StorageState = "pending",
     processing_state: ProcessingState = "waiting",
+    visibility: Visibility = "private",
+    blob: tuple[int, Sealed] | None = None,
     **columns: Any,
 ) -> str:
-    """A new asset under a free storage key; its id. `filename` must be safe already."""
+    """A new asset under a free storage key; its id. `filename` must be safe already.
+
+    With a `blob` it is `stored` from the commit on.
+    """
     key, filename = names.storage_key(
         conn,
         user_id=user_id,
@@ -107,6 +112,10 @@ def insert_asset(
         place.c.id == (scene_id or project_id)
     )
     deleted_at, purge_at = conn.execute(trash).one()
+    values: dict[str, Any] = {"storage_state": storage_state, **columns}
+    if blob is not None:
+        values |= _published(conn, *blob, now)
+        access.bump(conn)
     conn.execute(
         insert(asset).values(
             id=asset_id,
@@ -120,14 +129,13 @@ def insert_asset(
             filename=filename,
             storage_key=key,
             content_type=content_type,
-            storage_state=storage_state,
             processing_state=processing_state,
             processing_attempts=0,
             save_attempts=0,
-            visibility="private",
+            visibility=visibility,
             token_epoch=0,
             created_at=now,
-            **columns,
+            **values,
         )
     )
     events.asset_changed(conn, asset_id)
@@ -145,25 +153,46 @@ def outputs_of(conn: Connection, prediction_row: int) -> list[Asset]:
 
 
 def attach_blob(
-    conn: Connection, asset_id: str, blob_id: int, sealed: Sealed, *, now: datetime
+    conn: Connection,
+    row: Asset,
+    blob: tuple[int, Sealed],
+    *,
+    filename: str,
+    kind: Kind,
+    content_type: str,
+    processing_state: ProcessingState,
+    now: datetime,
 ) -> None:
-    """Give an asset its bytes: from the commit on it is `stored`."""
-    number = blob_rows.publish(conn, blob_id, sealed)
+    """Give an asset its bytes, and what they show it to be: from the commit on it is `stored`.
+
+    `filename` must be safe already; the old key goes on meaning it.
+    """
     conn.execute(
         update(asset)
-        .where(asset.c.id == asset_id)
+        .where(asset.c.id == row.id)
         .values(
-            blob_id=number,
-            size=sealed.size,
-            sha256=sealed.sha256,
-            storage_state="stored",
-            storage_error=None,
-            next_save_at=None,
-            stored_at=now,
+            kind=kind,
+            content_type=content_type,
+            processing_state=processing_state,
+            **_refiled(conn, row, row.project_id, row.scene_id, kind, filename, now),
+            **_published(conn, *blob, now),
         )
     )
     access.bump(conn)
-    events.asset_changed(conn, asset_id)
+    events.asset_changed(conn, row.id)
+
+
+def _published(conn: Connection, blob_id: int, sealed: Sealed, now: datetime) -> dict[str, Any]:
+    """Make a blob visible; the columns of the asset that has it."""
+    return {
+        "blob_id": blob_rows.publish(conn, blob_id, sealed),
+        "size": sealed.size,
+        "sha256": sealed.sha256,
+        "storage_state": "stored",
+        "storage_error": None,
+        "next_save_at": None,
+        "stored_at": now,
+    }
 
 
 def get(conn: Connection, asset_id: str, *, trashed: bool = False) -> Asset | None:
@@ -305,20 +334,6 @@ def set_storage(
     events.asset_changed(conn, asset_id)
 
 
-def rename(
-    conn: Connection, row: Asset, filename: str, *, kind: Kind | None = None, now: datetime
-) -> None:
-    """Call an asset something else, or another kind; its old key goes on meaning it.
-
-    `filename` must be safe already.
-    """
-    kind = kind or row.kind
-    # Only within a scene the kind is a part of the key.
-    moves = row.scene_id is not None and kind != row.kind
-    if filename != row.filename or moves:
-        _file(conn, row, row.project_id, row.scene_id, kind, filename, now)
-
-
 def move(
     conn: Connection,
     row: Asset,
@@ -327,19 +342,25 @@ def move(
     scene_id: str | None,
     filename: str,
     now: datetime,
+    changes: AssetChanges | None = None,
 ) -> None:
     """File an asset elsewhere, or under another name; its old key goes on meaning it.
 
-    `filename` must be safe already, project and scene its owner's.
+    `filename` must be safe already, project and scene its owner's. `changes` are made at once.
     """
-    if (project_id, scene_id, filename) == (row.project_id, row.scene_id, row.filename):
+    columns = _refiled(conn, row, project_id, scene_id, row.kind, filename, now)
+    if columns or changes:
+        change(conn, row.id, **(columns | (changes or {})))
+    if not columns:
         return
-    _file(conn, row, project_id, scene_id, row.kind, filename, now)
     for poster in Asset.all(conn, select(asset).where(asset.c.poster_of == row.id)):
-        _file(conn, poster, project_id, scene_id, poster.kind, poster.filename, now)
+        if with_it := _refiled(
+            conn, poster, project_id, scene_id, poster.kind, poster.filename, now
+        ):
+            change(conn, poster.id, **with_it)
 
 
-def _file(
+def _refiled(
     conn: Connection,
     row: Asset,
     project_id: str,
@@ -347,7 +368,15 @@ def _file(
     kind: Kind,
     filename: str,
     now: datetime,
-) -> None:
+) -> AssetChanges:
+    """The columns of an asset that is filed elsewhere; none for where it is.
+
+    Its old key goes on meaning it.
+    """
+    if (project_id, scene_id, filename) == (row.project_id, row.scene_id, row.filename) and (
+        kind == row.kind or scene_id is None  # only within a scene the kind is a part of the key
+    ):
+        return {}
     key, filename = names.storage_key(
         conn,
         user_id=row.user_id,
@@ -358,7 +387,7 @@ def _file(
         asset_id=row.id,
     )
     if key == row.storage_key:
-        return  # it would be called that, but another one is: it has its number already
+        return {}  # it would be called that, but another one is: it has its number already
     aliases.drop(conn, aliases.KEY, key, row.id)
     aliases.add(
         conn,
@@ -369,14 +398,12 @@ def _file(
         asset_id=row.id,
         now=now,
     )
-    change(
-        conn,
-        row.id,
-        project_id=project_id,
-        scene_id=scene_id,
-        filename=filename,
-        storage_key=key,
-    )
+    return {
+        "project_id": project_id,
+        "scene_id": scene_id,
+        "filename": filename,
+        "storage_key": key,
+    }
 
 
 def delete(conn: Connection, asset_id: str) -> tuple[int, int]:

@@ -215,11 +215,20 @@ async def change(
         if not isinstance(data.scene_id, UnsetType):
             scene_id = data.scene_id
         projects.place(conn, row.user_id, project_id, scene_id)
-        assets.move(conn, row, project_id=project_id, scene_id=scene_id, filename=filename, now=now)
+        changes: records.AssetChanges = {}
         if isinstance(data.visibility, str):
-            assets.change(conn, row.id, visibility=data.visibility)
+            changes["visibility"] = data.visibility
         if not isinstance(data.expires_at, UnsetType):
-            assets.change(conn, row.id, expires_at=data.expires_at)
+            changes["expires_at"] = data.expires_at
+        assets.move(
+            conn,
+            row,
+            project_id=project_id,
+            scene_id=scene_id,
+            filename=filename,
+            now=now,
+            changes=changes,
+        )
         return own_row(conn, principal, row.id)
 
     return Presenter(request, services).asset(await services.database.write(apply))

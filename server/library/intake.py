@@ -96,9 +96,9 @@ def take_in(
         filename=names.safe_filename(filename, extension=extension(content_type)),
         content_type=content_type,
         now=now,
+        blob=(incoming.blob_id, incoming.sealed),
         **{"processing_state": "done" if kind == "other" else "waiting", **columns},
     )
-    assets.attach_blob(conn, asset_id, incoming.blob_id, incoming.sealed, now=now)
     incoming.publishing(conn)
     return asset_id
 
@@ -126,15 +126,16 @@ def fill(
     name = names.safe_filename(filename, extension=wanted)
     # Numbered already, as another one has the plain name: it is not to count further.
     name = row.filename if names.is_numbered(row.filename, name) else name
-    assets.rename(conn, row, name, kind=kind, now=now)
-    assets.change(
+    assets.attach_blob(
         conn,
-        row.id,
-        content_type=content_type,
+        row,
+        (incoming.blob_id, incoming.sealed),
+        filename=name,
         kind=kind,
+        now=now,
+        content_type=content_type,
         processing_state="done" if kind == "other" else "waiting",
     )
-    assets.attach_blob(conn, row.id, incoming.blob_id, incoming.sealed, now=now)
     incoming.publishing(conn)
 
 

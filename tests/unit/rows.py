@@ -21,7 +21,11 @@ def principal(conn: Connection, name: str = "somebody", *, is_admin: bool = Fals
 
 def asset(conn: Connection, user_id: str, *, kind: Kind = "image", size: int | None = 1000) -> str:
     """An asset of a user's, stored unless it has no size; its id."""
-    asset_id = assets.insert_asset(
+    blob = None
+    if size is not None:
+        number = blob_rows.create(conn, "writer", None)
+        blob = (number, Sealed(size, f"sha256 of blob {number}"))
+    return assets.insert_asset(
         conn,
         user_id=user_id,
         project_id=projects.default_project(conn, user_id),
@@ -30,8 +34,5 @@ def asset(conn: Connection, user_id: str, *, kind: Kind = "image", size: int | N
         filename="a",
         content_type=f"{kind}/any",
         now=NOW,
+        blob=blob,
     )
-    if size is not None:
-        blob_id = blob_rows.create(conn, "writer", None)
-        assets.attach_blob(conn, asset_id, blob_id, Sealed(size, asset_id), now=NOW)
-    return asset_id

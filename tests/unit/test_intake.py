@@ -1,19 +1,22 @@
-"""Bytes become an asset, or are given back; and nothing is written that need not be."""
+"""Bytes become an asset, or are given back; nothing is written or told that need not be."""
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from server.blobs import rows as blob_rows
 from server.blobs.sqlite import SqliteBlobs
+from server.blobs.store import Sealed
 from server.blobs.volume import Volume
-from server.catalog import projects, tables
+from server.catalog import aliases, assets, events, projects, tables
 from server.db import Database
 from server.library import intake
 from server.migrate import migrate
@@ -23,6 +26,7 @@ from tests.unit.rows import NOW
 
 pytestmark = pytest.mark.anyio
 
+PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 TEXT = b"WEBVTT\n\n00:00.000 --> 00:01.000\nA fox.\n"
 
 
@@ -147,3 +151,120 @@ async def test_a_caller_that_is_canceled_loses_nothing_and_leaves_nothing(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await store.states() == ["sealed" if commits else "dead"]
+
+
+def told(conn: Connection, user_id: str, since: int) -> list[Mapping[str, Any]]:
+    """The events of a user after one."""
+    return [one.data for one in events.after(conn, user_id, since, 100)]
+
+
+def incoming(conn: Connection, head: bytes = PNG) -> intake.Incoming:
+    """Bytes that have come in."""
+    number = blob_rows.create(conn, "writer", None)
+    return intake.Incoming(number, Sealed(len(head), f"sha256 of blob {number}"), head)
+
+
+@pytest.mark.parametrize(
+    ("head", "kind", "processing"),
+    [(PNG, "image", "waiting"), (TEXT, "other", "done")],
+    ids=["media", "other"],
+)
+def test_a_new_asset_is_one_event_with_its_final_state(
+    conn: Connection, head: bytes, kind: str, processing: str
+) -> None:
+    """A follower that first hears of a pending asset draws it twice, and asks twice."""
+    who = rows.principal(conn)
+    since = events.bounds(conn)[1]
+    asset_id = intake.take_in(
+        conn,
+        incoming(conn, head),
+        user_id=who.user_id,
+        project_id=projects.default_project(conn, who.user_id),
+        scene_id=None,
+        role="upload",
+        filename="a",
+        now=NOW,
+        visibility="public",
+    )
+    (event,) = told(conn, who.user_id, since)
+    assert (event["id"], event["storage_state"], event["size"]) == (asset_id, "stored", len(head))
+    assert (event["kind"], event["processing_state"]) == (kind, processing)
+    assert event["visibility"] == "public"
+    stored = assets.get(conn, asset_id)
+    assert stored is not None
+    assert (stored.stored_at, stored.storage_error, stored.visibility) == (NOW, None, "public")
+
+
+@pytest.mark.parametrize("scene", [False, True], ids=["in a project", "in a scene"])
+@pytest.mark.parametrize("name", [None, "a title", "b.png"], ids=["kept", "title", "name"])
+def test_bytes_that_come_later_are_one_event(
+    conn: Connection, name: str | None, scene: bool
+) -> None:
+    """Its name, its kind and its bytes change at once; its old key goes on meaning it."""
+    who = rows.principal(conn)
+    project_id = projects.default_project(conn, who.user_id)
+    scene_id = projects.create_scene(conn, project_id, "s", status="draft", now=NOW)
+    asset_id = assets.insert_asset(
+        conn,
+        user_id=who.user_id,
+        project_id=project_id,
+        scene_id=scene_id if scene else None,
+        role="download",
+        kind="video",
+        filename="a.mp4",
+        content_type="video/mp4",
+        now=NOW,
+    )
+    before = assets.get(conn, asset_id)
+    assert before is not None
+    since = events.bounds(conn)[1]
+    intake.fill(conn, before, incoming(conn), now=NOW, filename=name)
+    (event,) = told(conn, who.user_id, since)
+    assert (event["storage_state"], event["kind"]) == ("stored", "image")
+    assert event["filename"] == {None: "a.png", "a title": "a title.png", "b.png": "b.png"}[name]
+    filled = assets.get(conn, asset_id)
+    assert filled is not None
+    assert filled.storage_key != before.storage_key
+    asker = aliases.Asker(who.user_id)
+    for key in (before.storage_key, filled.storage_key):
+        assert assets.id_of_key(conn, key, asker) == asset_id
+
+
+def test_bytes_that_fit_the_guess_are_one_event(conn: Connection) -> None:
+    """Nothing is renamed then: there is no old key."""
+    who = rows.principal(conn)
+    asset_id = rows.asset(conn, who.user_id, size=None)
+    before = assets.get(conn, asset_id)
+    assert before is not None
+    since = events.bounds(conn)[1]
+    intake.fill(conn, before, incoming(conn), now=NOW, filename=before.filename)
+    assert len(told(conn, who.user_id, since)) == 1
+
+
+def test_bytes_come_into_the_trash_unseen(conn: Connection) -> None:
+    """What is in the trash is gone to a follower, also when its bytes arrive late."""
+    who = rows.principal(conn)
+    asset_id = rows.asset(conn, who.user_id, size=None)
+    gone = update(tables.asset).where(tables.asset.c.id == asset_id)
+    conn.execute(gone.values(deleted_at=NOW, purge_at=NOW + timedelta(days=1)))
+    before = assets.get(conn, asset_id, trashed=True)
+    assert before is not None
+    since = events.bounds(conn)[1]
+    intake.fill(conn, before, incoming(conn), now=NOW)
+    assert told(conn, who.user_id, since) == [{"id": asset_id, "deleted": True}]
+
+
+def test_a_change_of_several_things_is_one_event(conn: Connection) -> None:
+    """A follower never sees an asset that is renamed already and public not yet."""
+    who = rows.principal(conn)
+    row = assets.get(conn, rows.asset(conn, who.user_id))
+    assert row is not None
+    since = events.bounds(conn)[1]
+    place = {"project_id": row.project_id, "scene_id": None}
+    assets.move(conn, row, **place, filename="b", now=NOW, changes={"visibility": "public"})
+    (event,) = told(conn, who.user_id, since)
+    assert (event["filename"], event["visibility"]) == ("b", "public")
+    moved = assets.get(conn, row.id)
+    assert moved is not None
+    assets.move(conn, moved, **place, filename="b", now=NOW)
+    assert len(told(conn, who.user_id, since)) == 1

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from server.blobs.volume import Volume
-from server.catalog import aliases, assets, events, projects
+from server.catalog import aliases, events, projects
 from server.library import intake
 from server.library.moving import copying, places
 from server.library.moving.copying import Damaged, Outcome, Place, Report
@@ -172,9 +172,8 @@ class _Run:
             role="upload",
             filename=one.key.rpartition("/")[2],
             now=min(one.modified, now),
+            visibility="public" if wanted.public else "private",
         )
-        if wanted.public:
-            assets.change(conn, asset_id, visibility="public")
         if scene is not None and sniff.kind(incoming.content_type) in ("video", "image"):
             _show(conn, project, scene, asset_id)
         keys: list[dict[str, Any]] = [{"kind": aliases.OBJECT, "name": self._known_as(one)}]

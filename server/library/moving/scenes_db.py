@@ -14,7 +14,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from server.blobs.volume import Volume
-from server.catalog import aliases, assets, jobs, projects
+from server.catalog import aliases, jobs, projects
 from server.errors import Invalid
 from server.library import intake
 from server.library.moving import columns, copying, old_keys
@@ -259,13 +259,12 @@ class _Run:
             now=created,
             job_id=job_id,
             prompt=facts.prompt,
+            visibility="public" if self._public else "private",
         )
         if job_id is not None:
             [clip] = jobs.clips_of(conn, [job_id])
             jobs.set_clip_status(conn, clip.id, "completed", progress=1.0, asset_id=asset_id)
             jobs.set_status(conn, job_id, "completed", started_at=created, ended_at=created)
-        if self._public:
-            assets.change(conn, asset_id, visibility="public")
         for alias, name in row.names(conn, owner.id, facts.keys):
             copying.name(
                 conn, kind=alias, source=self._label, name=name, asset_id=asset_id, now=now
