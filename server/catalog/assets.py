@@ -160,24 +160,22 @@ def attach_blob(
     filename: str,
     kind: Kind,
     content_type: str,
-    processing_state: ProcessingState,
+    facts: AssetChanges,
     now: datetime,
 ) -> None:
     """Give an asset its bytes, and what they show it to be: from the commit on it is `stored`.
 
-    `filename` must be safe already; the old key goes on meaning it.
+    `filename` must be safe already; the old key goes on meaning it. `facts` are what is known of
+    the media, with the processing state.
     """
-    conn.execute(
-        update(asset)
-        .where(asset.c.id == row.id)
-        .values(
-            kind=kind,
-            content_type=content_type,
-            processing_state=processing_state,
-            **_refiled(conn, row, row.project_id, row.scene_id, kind, filename, now),
-            **_published(conn, *blob, now),
-        )
-    )
+    values: dict[str, Any] = {
+        "kind": kind,
+        "content_type": content_type,
+        **facts,
+        **_refiled(conn, row, row.project_id, row.scene_id, kind, filename, now),
+        **_published(conn, *blob, now),
+    }
+    conn.execute(update(asset).where(asset.c.id == row.id).values(**values))
     access.bump(conn)
     events.asset_changed(conn, row.id)
 

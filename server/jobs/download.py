@@ -23,7 +23,7 @@ from server.jobs.landing import land, read_file
 from server.jobs.meter import Meter
 from server.jobs.nudge import Nudge
 from server.library import downloads, intake, lifecycle, usage
-from server.media import MediaError, sniff
+from server.media import Inspection, MediaError, sniff
 
 log = structlog.get_logger(__name__)
 
@@ -148,8 +148,10 @@ async def _keep(
     """Bytes into a blob, a look at what they are, and the blob to its asset."""
     async with land(work, pieces, total, meter.took) as incoming:
         meter.storing()
-        await _judge(work, incoming)
-        await work.database.write(_attach, work.clock.now(), job, asset, incoming, title)
+        found = await _judge(work, incoming)
+        async with intake.poster(work.blobs, found) as poster:
+            now = work.clock.now()
+            await work.database.write(_attach, now, job, asset, incoming, found, poster, title)
     work.wake(None)
 
 
@@ -161,8 +163,8 @@ def _title(fetched: Fetched) -> str | None:
     return None if title is None else title.replace("/", "_").replace("\\", "_")
 
 
-async def _judge(work: Work, incoming: intake.Incoming) -> None:
-    """Raise IngestError for what is no media, or longer than is taken."""
+async def _judge(work: Work, incoming: intake.Incoming) -> Inspection:
+    """What the bytes are. Raises IngestError for what is no media, or longer than is taken."""
     if sniff.kind(incoming.content_type) == "other":
         raise IngestError("no_media")
     try:
@@ -174,6 +176,7 @@ async def _judge(work: Work, incoming: intake.Incoming) -> None:
         raise IngestError("no_media", words) from None
     if (found.duration or 0) > work.downloads.max_seconds:
         raise IngestError("too_long")
+    return found
 
 
 async def _fail(work: Work, job: DownloadJob, error: ReelbaseError) -> None:
@@ -228,6 +231,8 @@ def _attach(
     job: DownloadJob,
     asset: Asset,
     incoming: intake.Incoming,
+    found: Inspection,
+    poster: intake.Incoming | None,
     title: str | None,
 ) -> None:
     """Asset and job end in one transaction; unless it was canceled or deleted a moment before."""
@@ -239,7 +244,10 @@ def _attach(
     usage.check_quota(conn, row.user_id, assets=0, size=incoming.sealed.size)
     # A name that somebody has given counts for more than the site's.
     named = job.filename is not None or row.filename != asset.filename
-    intake.fill(conn, row, incoming, now=now, filename=None if named else title)
+    intake.fill(conn, row, incoming, now=now, filename=None if named else title, found=found)
+    filled = assets.get(conn, asset.id)
+    if poster is not None and filled is not None:
+        intake.add_poster(conn, filled, poster, now=now)
     lifecycle.end_job(conn, job.id, "completed", now)
 
 

@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 
 from server.blobs.store import BlobStore, Sealed
 from server.catalog import assets, names
-from server.catalog.records import Asset, Role
+from server.catalog.records import Asset, AssetChanges, Role
 from server.db import on_commit
-from server.media import sniff
+from server.media import Inspection, sniff
 
 HEAD = 8192
 
@@ -110,11 +110,13 @@ def fill(
     *,
     now: datetime,
     filename: str | None = None,
+    found: Inspection | None = None,
 ) -> None:
     """Give an asset that waits for its bytes these, and a name that fits what they are.
 
     `filename` is another name for it, from anywhere; without one it keeps its own, with the
-    extension of what has come.
+    extension of what has come. `found` is what an inspection of these bytes has found: without
+    it they are inspected later.
     """
     content_type = incoming.content_type
     kind = sniff.kind(content_type)
@@ -134,9 +136,49 @@ def fill(
         kind=kind,
         now=now,
         content_type=content_type,
-        processing_state="done" if kind == "other" else "waiting",
+        facts=facts(found)
+        if found is not None
+        else {"processing_state": "done" if kind == "other" else "waiting"},
     )
     incoming.publishing(conn)
+
+
+def facts(found: Inspection) -> AssetChanges:
+    """The columns of an asset that was inspected."""
+    return {
+        "width": found.width,
+        "height": found.height,
+        "duration": found.duration,
+        "codecs": found.codecs,
+        "fps": found.fps,
+        "processing_state": "done",
+    }
+
+
+@asynccontextmanager
+async def poster(store: BlobStore, found: Inspection) -> AsyncIterator[Incoming | None]:
+    """The poster that an inspection has made, in a blob; None where there is no picture."""
+    if found.poster is None:
+        yield None
+        return
+    async with receive(store, whole(found.poster)) as incoming:
+        yield incoming
+
+
+def add_poster(conn: Connection, row: Asset, incoming: Incoming, *, now: datetime) -> str:
+    """Give an asset its poster; the poster's id."""
+    return take_in(
+        conn,
+        incoming,
+        user_id=row.user_id,
+        project_id=row.project_id,
+        scene_id=row.scene_id,
+        role="poster",
+        filename=f"{row.filename.rpartition('.')[0]}-poster",
+        now=now,
+        poster_of=row.id,
+        processing_state="done",
+    )
 
 
 async def whole(data: bytes) -> AsyncIterator[bytes]:
