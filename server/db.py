@@ -178,13 +178,37 @@ class _Reader(sqlite3.Connection):
             self._cursors.pop().close()
 
 
-class _Session:
-    """A connection with a thread of its own, on which whole transactions run.
+class _Thread:
+    """aiosqlite's connection and thread, on which whole functions run.
 
-    aiosqlite crosses threads for each statement. On a busy event loop each crossing waits for
-    its turn, so that a transaction of five statements takes five turns, and the writer stands
-    idle meanwhile. Here a transaction is one call on aiosqlite's thread: one crossing.
+    Nothing else touches aiosqlite's private API. Its public methods cross threads for each
+    statement. On a busy event loop each crossing waits for its turn, so that a transaction of
+    five statements takes five turns, and the writer stands idle meanwhile. Here a transaction is
+    one call: one crossing.
     """
+
+    def __init__(self, uri: str, factory: type[sqlite3.Connection]) -> None:
+        self._aiosqlite = aiosqlite.connect(uri, uri=True, isolation_level=None, factory=factory)
+
+    async def open(self) -> None:
+        await self._aiosqlite
+
+    async def close(self) -> None:
+        await self._aiosqlite.close()
+
+    @property
+    def driver(self) -> sqlite3.Connection:
+        """The connection itself, for functions that run on this thread."""
+        return self._aiosqlite._conn
+
+    async def call(self, fn: Callable[..., T], *args: Any) -> T:
+        """Call a function on this thread."""
+        result: T = await self._aiosqlite._execute(fn, *args)  # type: ignore[no-untyped-call]
+        return result
+
+
+class _Session:
+    """A connection with a thread of its own, on which whole transactions run."""
 
     def __init__(self, path: Path, clock: Clock, *, readonly: bool) -> None:
         self._path, self._clock, self._readonly = path, clock, readonly
@@ -192,15 +216,13 @@ class _Session:
 
     async def open(self) -> None:
         mode = "ro" if self._readonly else "rw"
-        self._thread = aiosqlite.connect(
+        self._thread = _Thread(
             f"file:{quote(str(self._path))}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            factory=_Reader if self._readonly else sqlite3.Connection,
+            _Reader if self._readonly else sqlite3.Connection,
         )
-        await self._thread
+        await self._thread.open()
         try:
-            await self._call(self._connect)
+            await self._thread.call(self._connect)
         except BaseException:
             await self._thread.close()
             raise
@@ -208,38 +230,38 @@ class _Session:
     async def close(self) -> None:
         # The thread keeps the process alive: it ends whatever the connection says.
         try:
-            await self._call(lambda: self._connection.close())
+            await self._thread.call(lambda: self._connection.close())
         finally:
             await self._thread.close()
 
     async def read(self, fn: Callable[[Connection], T], stop: "_Stop") -> T:
         """Call `fn` in a transaction; `stop` ends its statements, and no later ones."""
-        return await self._call(self._read, fn, stop)
+        return await self._thread.call(self._read, fn, stop)
 
     async def transact(self, fn: Callable[[Connection], T], *, durable: bool = True) -> T:
         """Call `fn` in a transaction and commit it; `durable`: a power cut cannot undo it."""
-        return await self._call(self._transact, fn, durable)
+        return await self._thread.call(self._transact, fn, durable)
 
     async def ask(self, pragma: str) -> int:
         """The number that a pragma answers."""
 
         def run() -> int:
-            return int(self._thread._conn.execute(f"PRAGMA {pragma}").fetchone()[0])
+            return int(self._thread.driver.execute(f"PRAGMA {pragma}").fetchone()[0])
 
-        return await self._call(run)
+        return await self._thread.call(run)
 
     async def vacuum(self, pages: int) -> None:
         """Cut free pages off the file's end."""
 
         def run() -> None:
             # execute() would step the statement once, and free one page only.
-            self._thread._conn.executescript(f"PRAGMA incremental_vacuum({pages:d})")
+            self._thread.driver.executescript(f"PRAGMA incremental_vacuum({pages:d})")
 
-        await self._call(run)
+        await self._thread.call(run)
 
     def _connect(self) -> None:
         engine = create_engine(
-            "sqlite://", creator=lambda: self._thread._conn, poolclass=StaticPool
+            "sqlite://", creator=lambda: self._thread.driver, poolclass=StaticPool
         )
         if self._readonly:
             _prepare(engine, "BEGIN")
@@ -251,7 +273,7 @@ class _Session:
     def _transact(self, fn: Callable[[Connection], T], durable: bool) -> T:
         if durable is not self._durable:
             # On the driver's connection: SQLAlchemy's would begin a transaction first.
-            self._thread._conn.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self._thread.driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             self._durable = durable
         committed: list[Callable[[], None]] = []
         self._connection.info["committed"] = committed
@@ -260,14 +282,14 @@ class _Session:
                 result = fn(self._connection)
         finally:
             # A COMMIT that fails may leave it open; SQLAlchemy takes it as ended all the same.
-            if self._thread._conn.in_transaction:
-                self._thread._conn.execute("ROLLBACK")
+            if self._thread.driver.in_transaction:
+                self._thread.driver.execute("ROLLBACK")
         for call in committed:
             call()
         return result
 
     def _read(self, fn: Callable[[Connection], T], stop: "_Stop") -> T:
-        driver = self._thread._conn
+        driver = self._thread.driver
         assert isinstance(driver, _Reader)
         with self._connection.begin():
             try:
@@ -279,11 +301,6 @@ class _Session:
                 raise
             finally:
                 driver.let_go()
-
-    async def _call(self, fn: Callable[..., T], *args: Any) -> T:
-        # aiosqlite's own way to its thread; its public methods are one statement each.
-        result: T = await self._thread._execute(fn, *args)  # type: ignore[no-untyped-call]
-        return result
 
 
 class _StoppedError(Exception):
