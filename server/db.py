@@ -5,6 +5,10 @@ Transactions are functions: `await db.write(fn, ...)` calls `fn(connection, ...)
 it cannot wait for a network while it holds the writer, and it must touch nothing of the event
 loop's. A cancelled caller does not tear its transaction: it runs to its end. What a cancelled
 reader asked for is stopped.
+
+Every write names the users it is about: `await db.about(user_id).write(fn, ...)`. What numbers a
+user's events or moves a user's generation of access raises UserNotNamed for anybody else. SQLite
+has one writer and needs no lock for a user; the names say what a database with many would lock.
 """
 
 import asyncio
@@ -12,7 +16,7 @@ import contextlib
 import copy
 import sqlite3
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -139,6 +143,52 @@ def on_commit(conn: Connection, call: Callable[[], None]) -> None:
     conn.info.get("committed", []).append(call)
 
 
+class UserNotNamed(Exception):
+    """A write touches a user whom it does not name: a fault of the caller's."""
+
+    def __init__(self, user_id: str) -> None:
+        super().__init__(f"this write is not about user {user_id}: name them with about()")
+
+
+@contextlib.contextmanager
+def _about(conn: Connection, user_ids: Iterable[str]) -> Iterator[None]:
+    """Have a connection's writes be about these users while this lasts."""
+    conn.info["users"] = set(user_ids)
+    try:
+        yield
+    finally:
+        del conn.info["users"]
+
+
+def is_about(conn: Connection, user_ids: Iterable[str]) -> bool:
+    """Whether the transaction is about all of these users."""
+    return _not_named(conn, user_ids) is None
+
+
+def check_named(conn: Connection, user_ids: Iterable[str]) -> None:
+    """Raise UserNotNamed unless the transaction is about all of these users."""
+    if (user_id := _not_named(conn, user_ids)) is not None:
+        raise UserNotNamed(user_id)
+
+
+def _not_named(conn: Connection, user_ids: Iterable[str]) -> str | None:
+    named = conn.info.get("users", ())
+    return next((user_id for user_id in user_ids if user_id not in named), None)
+
+
+def name_new_user(conn: Connection, user_id: str) -> None:
+    """Name a user whom the transaction makes: before its commit nobody else knows them."""
+    if (named := conn.info.get("users")) is not None:
+        named.add(user_id)
+
+
+@contextlib.contextmanager
+def transaction(engine: Engine, *user_ids: str) -> Iterator[Connection]:
+    """A transaction of a command's, about these users: committed unless something is raised."""
+    with engine.begin() as conn, _about(conn, user_ids):
+        yield conn
+
+
 def sync_engine(path: Path) -> Engine:
     """An engine for commands and migrations: same file, same rules, no event loop."""
     url = f"sqlite:///file:{quote(str(path))}?uri=true"
@@ -238,9 +288,14 @@ class _Session:
         """Call `fn` in a transaction; `stop` ends its statements, and no later ones."""
         return await self._thread.call(self._read, fn, stop)
 
-    async def transact(self, fn: Callable[[Connection], T], *, durable: bool = True) -> T:
-        """Call `fn` in a transaction and commit it; `durable`: a power cut cannot undo it."""
-        return await self._thread.call(self._transact, fn, durable)
+    async def transact(
+        self, fn: Callable[[Connection], T], users: frozenset[str], *, durable: bool
+    ) -> T:
+        """Call `fn` in a transaction about `users`, and commit it.
+
+        `durable`: a power cut cannot undo it.
+        """
+        return await self._thread.call(self._transact, fn, users, durable)
 
     async def ask(self, pragma: str) -> int:
         """The number that a pragma answers."""
@@ -270,7 +325,7 @@ class _Session:
         self._connection = engine.connect()
         self._connection.info["clock"] = self._clock
 
-    def _transact(self, fn: Callable[[Connection], T], durable: bool) -> T:
+    def _transact(self, fn: Callable[[Connection], T], users: frozenset[str], durable: bool) -> T:
         if durable is not self._durable:
             # On the driver's connection: SQLAlchemy's would begin a transaction first.
             self._thread.driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
@@ -278,7 +333,7 @@ class _Session:
         committed: list[Callable[[], None]] = []
         self._connection.info["committed"] = committed
         try:
-            with self._connection.begin():
+            with self._connection.begin(), _about(self._connection, users):
                 result = fn(self._connection)
         finally:
             # A COMMIT that fails may leave it open; SQLAlchemy takes it as ended all the same.
@@ -365,7 +420,14 @@ class Database:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._read_seconds: float | None = None
         self._turns = asyncio.Semaphore(READERS)
+        self._users: frozenset[str] = frozenset()
         self.changes = Changes(path)
+
+    def about(self, *user_ids: str) -> "Database":
+        """The same database, whose writes are about these users."""
+        about = copy.copy(self)
+        about._users = frozenset(user_ids)
+        return about
 
     def bounded(self, seconds: float, at_once: int = READERS) -> "Database":
         """The same database, for those who wait: no read takes longer, no more run at a time."""
@@ -441,7 +503,7 @@ class Database:
     ) -> T:
         """Call `fn(connection, ...)` in one transaction that a power cut survives.
 
-        Raises what `fn` raises (nothing is committed then), and StorageFull.
+        Raises what `fn` raises (nothing is committed then), UserNotNamed and StorageFull.
         """
 
         async def run() -> T:
@@ -473,7 +535,7 @@ class Database:
     async def _write(self, fn: Callable[[Connection], T], *, durable: bool = True) -> T:
         try:
             # The writer's thread takes one call after the other: it is the fair lock.
-            return await self._writer.transact(fn, durable=durable)
+            return await self._writer.transact(fn, self._users, durable=durable)
         except DBAPIError as error:
             if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
                 raise StorageFull(
@@ -514,14 +576,15 @@ class Changes:
     """Tells cheaply, on the event loop, whether rows that caches were made from have changed.
 
     `PRAGMA data_version` costs some 3 microseconds. It moves with every commit of every
-    process; then one small row says whether access (keys, tokens, visibility, deletions) has
-    changed, which is what caches must forget at.
+    process; then a user's row says whether access to what is theirs (keys, tokens, visibility,
+    deletions) has changed, which is what caches must forget at.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._version = -1
-        self._generation = -1
+        # By user, as read since the last commit.
+        self._generations: dict[str, int] = {}
 
     def open(self) -> None:
         """Connect."""
@@ -533,13 +596,24 @@ class Changes:
         """A number that differs after any commit, of this process or another."""
         return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
-    def generation(self) -> int:
-        """A number that differs after any change of access."""
+    def look(self) -> None:
+        """Forget the generations if anything was committed since they were read."""
         version = self.version()
         if version != self._version:
-            row = self._connection.execute("SELECT generation FROM access_generation").fetchone()
-            self._version, self._generation = version, int(row[0])
-        return self._generation
+            self._version = version
+            self._generations.clear()
+
+    def generation(self, user_id: str) -> int:
+        """A number that differs after any change of access to what is this user's.
+
+        At least as new as the last `look`; -1 for a user who is not there.
+        """
+        known = self._generations.get(user_id)
+        if known is None:
+            query = 'SELECT access_generation FROM "user" WHERE id = ?'
+            row = self._connection.execute(query, (user_id,)).fetchone()
+            known = self._generations[user_id] = -1 if row is None else int(row[0])
+        return known
 
     def close(self) -> None:
         """Let go of the file."""

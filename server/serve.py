@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from server.app import create_app
 from server.blobs.locks import Locked, LockFile
 from server.catalog import keys, users
+from server.db import transaction
 from server.egress import authority
 from server.errors import ReelbaseError
 from server.library.backup.target import open_target
@@ -165,8 +166,9 @@ def _first_keys(settings: Settings, url: str) -> None:
     terminal = sys.stderr.isatty()
     engine = open_existing(settings.database)
     try:
-        with engine.begin() as conn:
+        with engine.connect() as conn:
             admin = users.first_admin(conn)
+        with transaction(engine, *([] if admin is None else [admin.id])) as conn:
             if admin is None:
                 admin_id = users.create(conn, "admin", is_admin=True, now=now)
                 if settings.bootstrap_key is None:

@@ -115,7 +115,7 @@ def insert_asset(
     values: dict[str, Any] = {"storage_state": storage_state, **columns}
     if blob is not None:
         values |= _published(conn, *blob, now)
-        access.bump(conn)
+        access.bump(conn, user_id)
     conn.execute(
         insert(asset).values(
             id=asset_id,
@@ -176,7 +176,7 @@ def attach_blob(
         **_published(conn, *blob, now),
     }
     conn.execute(update(asset).where(asset.c.id == row.id).values(**values))
-    access.bump(conn)
+    access.bump(conn, row.user_id)
     events.asset_changed(conn, row.id)
 
 
@@ -317,19 +317,22 @@ def id_of_key(
 
 def change(conn: Connection, asset_id: str, /, **values: Unpack[AssetChanges]) -> None:
     """Set columns of an asset; caches forget it."""
-    conn.execute(update(asset).where(asset.c.id == asset_id).values(**values))
-    access.bump(conn)
-    events.asset_changed(conn, asset_id)
+    _set(conn, asset_id, **values)
 
 
 def set_storage(
     conn: Connection, asset_id: str, state: StorageState, /, **values: Unpack[AssetChanges]
 ) -> None:
     """Move an asset's bytes to a state: for `lifecycle`."""
-    which = asset.c.id == asset_id
-    conn.execute(update(asset).where(which).values(storage_state=state, **values))
-    access.bump(conn)
-    events.asset_changed(conn, asset_id)
+    _set(conn, asset_id, storage_state=state, **values)
+
+
+def _set(conn: Connection, asset_id: str, **values: Any) -> None:
+    row = update(asset).where(asset.c.id == asset_id).values(**values)
+    owner = conn.execute(row.returning(asset.c.user_id)).scalar()
+    if owner is not None:
+        access.bump(conn, owner)
+        events.asset_changed(conn, asset_id)
 
 
 def move(
@@ -416,7 +419,7 @@ def delete(conn: Connection, asset_id: str) -> tuple[int, int]:
         select(func.count(), func.coalesce(func.sum(asset.c.size), 0)).where(mine)
     ).one()
     conn.execute(asset.delete().where(mine))
-    access.bump(conn)
+    access.bump(conn, *{row.user_id for row in gone})
     return int(size[0]), int(size[1])
 
 

@@ -1,14 +1,18 @@
-"""What has changed, for those who follow it. Recorded in the transaction that changes it."""
+"""What has changed, for those who follow it. Recorded in the transaction that changes it.
 
+Each user's events are numbered by themselves, without a gap, in the order of their commits.
+"""
+
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from server.catalog.records import Asset, Event
-from server.catalog.tables import asset, change_event, clip, job, project, scene
-from server.db import now
+from server.catalog.tables import asset, change_event, clip, job, project, scene, user
+from server.db import check_named, now
 
 # How long a client may have been away and still go on from where it was.
 KEPT = timedelta(days=1)
@@ -78,27 +82,12 @@ def asset_changed(conn: Connection, asset_id: str) -> None:
 
 def assets_changed(conn: Connection, rows: Sequence[Asset]) -> None:
     """Record that assets were restored."""
-    if not rows:
-        return
-    at = now(conn)
-    conn.execute(
-        insert(change_event),
-        [{"user_id": row.user_id, "noun": "asset", "data": _asset(row), "at": at} for row in rows],
-    )
+    _record_assets(conn, [(row.user_id, _asset(row)) for row in rows])
 
 
 def assets_deleted(conn: Connection, gone: Sequence[tuple[str, str]]) -> None:
     """Assets, each as (user, id), are gone or in the trash."""
-    if not gone:
-        return
-    at = now(conn)
-    conn.execute(
-        insert(change_event),
-        [
-            {"user_id": user, "noun": "asset", "data": {"id": one, "deleted": True}, "at": at}
-            for user, one in gone
-        ],
-    )
+    _record_assets(conn, [(owner, {"id": one, "deleted": True}) for owner, one in gone])
 
 
 def project_changed(conn: Connection, project_id: str) -> None:
@@ -116,21 +105,28 @@ def scene_changed(conn: Connection, scene_id: str) -> None:
         _record(conn, row.user_id, "scene", {**_named(row), "project_id": row.project_id})
 
 
-def after(conn: Connection, user_id: str, last: int, limit: int) -> list[Event]:
-    """A user's events after number `last`, in their order."""
+def newest(conn: Connection, user_id: str) -> int:
+    """The number of a user's newest event, kept or not; 0 without any."""
+    return conn.execute(select(user.c.last_event).where(user.c.id == user_id)).scalar() or 0
+
+
+def after(conn: Connection, user_id: str, last: int, limit: int) -> list[Event] | None:
+    """A user's events after number `last`, in their order.
+
+    None when they cannot all be told: the next one is not kept any more, or `last` is none that
+    was ever given.
+    """
+    given = newest(conn, user_id)
+    if last >= given:
+        return [] if last == given else None
     query = (
         select(change_event)
-        .where(change_event.c.user_id == user_id, change_event.c.id > last)
-        .order_by(change_event.c.id)
+        .where(change_event.c.user_id == user_id, change_event.c.number > last)
+        .order_by(change_event.c.number)
         .limit(limit)
     )
-    return Event.all(conn, query)
-
-
-def bounds(conn: Connection) -> tuple[int, int]:
-    """The numbers of the oldest event that is kept and of the newest; (1, 0) without any."""
-    low, high = conn.execute(select(func.min(change_event.c.id), func.max(change_event.c.id))).one()
-    return (int(low), int(high)) if high is not None else (1, 0)
+    found = Event.all(conn, query)
+    return found if found and found[0].number == last + 1 else None
 
 
 def job_ended(conn: Connection, job_id: str) -> bool:
@@ -140,11 +136,8 @@ def job_ended(conn: Connection, job_id: str) -> bool:
 
 
 def forget_old(conn: Connection, now: datetime) -> None:
-    """Remove what nobody can be waiting for any more; the newest stays, to count on from."""
-    _, newest = bounds(conn)
-    conn.execute(
-        delete(change_event).where(change_event.c.at < now - KEPT, change_event.c.id < newest)
-    )
+    """Remove what nobody can be waiting for any more."""
+    conn.execute(delete(change_event).where(change_event.c.at < now - KEPT))
 
 
 def _asset(row: Asset) -> dict[str, Any]:
@@ -159,7 +152,25 @@ def _named(row: Row[Any]) -> dict[str, Any]:
     return data if row.deleted_at is None else {**data, "deleted": True}
 
 
-def _record(conn: Connection, user_id: str, noun: str, data: Mapping[str, Any]) -> None:
+def _record_assets(conn: Connection, states: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    by_user = defaultdict(list)
+    for user_id, data in states:
+        by_user[user_id].append(data)
+    for user_id in sorted(by_user):
+        _record(conn, user_id, "asset", *by_user[user_id])
+
+
+def _record(conn: Connection, user_id: str, noun: str, *states: Mapping[str, Any]) -> None:
+    """Give states the next numbers of a user, all by one statement. Raises UserNotNamed."""
+    check_named(conn, [user_id])
+    mine = update(user).where(user.c.id == user_id)
+    counted = mine.values(last_event=user.c.last_event + len(states)).returning(user.c.last_event)
+    first = conn.execute(counted).scalar_one() - len(states) + 1
+    at = now(conn)
     conn.execute(
-        insert(change_event).values(user_id=user_id, noun=noun, data=dict(data), at=now(conn))
+        insert(change_event),
+        [
+            {"user_id": user_id, "number": number, "noun": noun, "data": dict(data), "at": at}
+            for number, data in enumerate(states, first)
+        ],
     )

@@ -310,6 +310,17 @@ def clip_of_nonce(conn: Connection, nonce: str) -> Clip | None:
     return Clip.first(conn, select(clip).where(clip.c.nonce == nonce))
 
 
+def user_of_prediction(
+    conn: Connection, provider: str, prediction_id: str, nonce: str | None
+) -> str | None:
+    """Whose clip has this prediction, or had this nonce for its current submission."""
+    one = clip_of_prediction(conn, provider, prediction_id)
+    if one is None and nonce:
+        one = clip_of_nonce(conn, nonce)
+    row = None if one is None else get(conn, one.job_id)
+    return None if row is None else row.user_id
+
+
 def _in_sight() -> Select[Any]:
     return (
         select(job)

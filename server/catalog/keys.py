@@ -17,6 +17,7 @@ from server.catalog import access
 from server.catalog.ids import new_id
 from server.catalog.records import Key
 from server.catalog.tables import api_key, session, sign_in_link, user
+from server.db import check_named
 
 SCOPES = ("read", "write", "generate", "admin")
 SESSION_LIFETIME = timedelta(days=30)
@@ -60,7 +61,9 @@ def create(
     """Make a key; its id, and the key itself, which is kept nowhere.
 
     A scope that is named twice is one. `created_by` is the key that makes it, if one does.
+    Nothing is cached of a key that is not there, so that no generation of access moves.
     """
+    check_named(conn, [user_id])
     key = secret or f"sk_{secrets.token_urlsafe(30)}"
     key_id = new_id("key")
     conn.execute(
@@ -76,7 +79,6 @@ def create(
             expires_at=expires_at,
         )
     )
-    access.bump(conn)
     return key_id, key
 
 
@@ -94,7 +96,7 @@ def adopt(
 ) -> str:
     """A key that was made elsewhere, of which only the hash is known; its id.
 
-    No key here may have that hash.
+    No key here may have that hash. An import brings keys of many users in one transaction.
     """
     key_id = new_id("key")
     conn.execute(
@@ -110,7 +112,6 @@ def adopt(
             revoked_at=revoked_at,
         )
     )
-    access.bump(conn)
     return key_id
 
 
@@ -165,7 +166,7 @@ def revoke(conn: Connection, key_id: str, now: datetime) -> bool:
         .values(revoked_at=now)
     )
     conn.execute(delete(session).where(session.c.key_id == key_id))
-    access.bump(conn)
+    _bump_owner(conn, key_id)
     return bool(done.rowcount)
 
 
@@ -209,8 +210,20 @@ def open_session(conn: Connection, key_id: str, now: datetime) -> str:
 
 def close_session(conn: Connection, secret: str) -> None:
     """Sign a browser out."""
-    conn.execute(delete(session).where(session.c.hash == digest(secret)))
-    access.bump(conn)
+    gone = delete(session).where(session.c.hash == digest(secret)).returning(session.c.key_id)
+    for key_id in conn.execute(gone).scalars():
+        _bump_owner(conn, key_id)
+
+
+def session_user(conn: Connection, secret: str) -> str | None:
+    """Whose session a cookie holds, good or not; None when there is no such session."""
+    query = select(api_key.c.user_id).join(session, session.c.key_id == api_key.c.id)
+    return conn.execute(query.where(session.c.hash == digest(secret))).scalar()
+
+
+def _bump_owner(conn: Connection, key_id: str) -> None:
+    query = select(api_key.c.user_id).where(api_key.c.id == key_id)
+    access.bump(conn, *conn.execute(query).scalars())
 
 
 def make_link(conn: Connection, key_id: str, now: datetime, lifetime: timedelta) -> str:

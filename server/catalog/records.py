@@ -63,6 +63,8 @@ class User(Record):
     created_at: datetime
     deleted_at: datetime | None
     purge_at: datetime | None
+    last_event: int
+    access_generation: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,8 +357,8 @@ class Token(Record):
 class Event(Record):
     """A recorded change: `data` is the noun's state at that moment."""
 
-    id: int
     user_id: str
+    number: int
     noun: str
     data: Mapping[str, Any]
     at: datetime

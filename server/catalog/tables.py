@@ -21,14 +21,6 @@ from server.db import UtcDateTime, metadata
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
 
-# One row. Moves with every change that caches of access must forget at: see `access.py`.
-access_generation = Table(
-    "access_generation",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("generation", BigInteger, nullable=False),
-)
-
 # One row, made with the database: restored ones have the same.
 installation = Table("installation", metadata, Column("id", String, primary_key=True))
 
@@ -47,6 +39,10 @@ user = Table(
     # In the trash since, and gone for good from; both null outside it.
     Column("deleted_at", UtcDateTime),
     Column("purge_at", UtcDateTime),
+    # The number of the user's newest event.
+    Column("last_event", BigInteger, nullable=False),
+    # Moves with every change of access to what is the user's: see `access.py`.
+    Column("access_generation", BigInteger, nullable=False),
 )
 
 api_key = Table(
@@ -332,14 +328,12 @@ token_access = Table(
 change_event = Table(
     "event",
     metadata,
-    Column("id", BigId, primary_key=True),
-    Column("user_id", ForeignKey("user.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", ForeignKey("user.id", ondelete="CASCADE"), primary_key=True),
+    # Counts on from `last_event`, without a gap: a client says by number what it has heard.
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("noun", String, nullable=False),
     Column("data", JSON(none_as_null=True), nullable=False),
     Column("at", UtcDateTime, nullable=False, index=True),
-    Index("ix_event_user_id_id", "user_id", "id"),
-    # Numbers are never used twice: a client says by number what it has heard.
-    sqlite_autoincrement=True,
 )
 
 # A message to a caller's own webhook, until it is delivered or given up.

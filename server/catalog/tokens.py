@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from server.catalog import access, pages
 from server.catalog.ids import new_id
 from server.catalog.records import Record, Token
-from server.catalog.tables import asset, clip, token, token_access
+from server.catalog.tables import asset, clip, job, token, token_access
 
 # Lines of the access log that are kept for one asset.
 KEPT = 1000
@@ -77,6 +77,16 @@ def get(conn: Connection, token_id: str) -> Token | None:
     return Token.first(conn, select(token).where(token.c.id == token_id))
 
 
+def revokers(conn: Connection, row: Token) -> set[str]:
+    """The users whose generation of access moves when a token is revoked.
+
+    That is the owner of its asset and, when it was issued for a clip, of the clip's job.
+    """
+    owner = select(asset.c.user_id).where(asset.c.id == row.asset_id)
+    lender = select(job.c.user_id).join(clip, clip.c.job_id == job.c.id)
+    return set(conn.execute(owner.union(lender.where(clip.c.id == row.clip_id))).scalars())
+
+
 def list_tokens(
     conn: Connection, asset_id: str, *, cursor: str | None, limit: int
 ) -> pages.Page[Token]:
@@ -117,7 +127,7 @@ def revoke(conn: Connection, asset_id: str, token_id: str, now: datetime) -> boo
         .where(token.c.id == token_id, token.c.asset_id == asset_id)
         .values(revoked_at=func.coalesce(token.c.revoked_at, now))
     )
-    access.bump(conn)
+    _bump_owner(conn, asset_id)
     return bool(done.rowcount)
 
 
@@ -157,16 +167,23 @@ def any_unfetched(conn: Connection) -> bool:
 def revoke_of_clips(conn: Connection, clip_ids: Sequence[str], now: datetime) -> None:
     """Revoke what was issued to a provider for these clips."""
     _revoke_where(conn, token.c.clip_id.in_(clip_ids), now)
+    query = select(job.c.user_id).join(clip, clip.c.job_id == job.c.id)
+    access.bump(conn, *conn.execute(query.where(clip.c.id.in_(clip_ids)).distinct()).scalars())
 
 
 def revoke_of_asset(conn: Connection, asset_id: str, now: datetime) -> None:
     """Revoke every token of an asset."""
     _revoke_where(conn, token.c.asset_id == asset_id, now)
+    _bump_owner(conn, asset_id)
 
 
 def _revoke_where(conn: Connection, which: ColumnElement[bool], now: datetime) -> None:
     conn.execute(update(token).where(which, token.c.revoked_at.is_(None)).values(revoked_at=now))
-    access.bump(conn)
+
+
+def _bump_owner(conn: Connection, asset_id: str) -> None:
+    query = select(asset.c.user_id).where(asset.c.id == asset_id)
+    access.bump(conn, *conn.execute(query).scalars())
 
 
 def log(conn: Connection, lines: Iterable[Access]) -> None:

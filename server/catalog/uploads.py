@@ -23,6 +23,7 @@ from server.catalog import pages
 from server.catalog.ids import new_id
 from server.catalog.records import Upload
 from server.catalog.tables import asset, upload
+from server.db import check_named
 
 
 def create(
@@ -125,17 +126,27 @@ def remove_of(conn: Connection, user_ids: Sequence[str]) -> None:
         remove(conn, row.id, row.blob_id)
 
 
-def any_expired(conn: Connection, now: datetime) -> bool:
-    """Whether there is something for `remove_expired` to do."""
-    late = select(upload.c.id).where(upload.c.expires_at <= now).limit(1)
-    lost = select(blob.c.id).where(_abandoned(now)).limit(1)
-    return any(conn.execute(query).first() is not None for query in (late, lost))
+def users_expired(conn: Connection, now: datetime) -> list[str]:
+    """The users who have something for `remove_expired` to do."""
+    query = select(upload.c.user_id).where(upload.c.expires_at <= now).distinct()
+    return [str(user_id) for user_id in conn.execute(query).scalars()]
 
 
-def remove_expired(conn: Connection, now: datetime) -> None:
-    """Forget what nobody went on with in time, and its bytes; also bytes without an upload."""
-    for row in conn.execute(select(upload).where(upload.c.expires_at <= now)).all():
+def remove_expired(conn: Connection, user_id: str, now: datetime) -> None:
+    """Forget what a user did not go on with in time, and its bytes."""
+    check_named(conn, [user_id])
+    late = select(upload).where(upload.c.user_id == user_id, upload.c.expires_at <= now)
+    for row in conn.execute(late).all():
         remove(conn, row.id, row.blob_id)
+
+
+def any_abandoned(conn: Connection, now: datetime) -> bool:
+    """Whether there is something for `bury_abandoned` to do."""
+    return conn.execute(select(blob.c.id).where(_abandoned(now)).limit(1)).first() is not None
+
+
+def bury_abandoned(conn: Connection, now: datetime) -> None:
+    """Mark bytes as dead that are no upload's any more."""
     conn.execute(update(blob).where(_abandoned(now)).values(state="dead"))
 
 

@@ -11,12 +11,14 @@ from server.catalog import access, projects
 from server.catalog.ids import new_id
 from server.catalog.records import User
 from server.catalog.tables import in_trash, user
+from server.db import name_new_user
 from server.errors import Conflict
 
 
 def create(conn: Connection, name: str, *, is_admin: bool, now: datetime) -> str:
     """A new user with a default project; the user's id."""
     user_id = new_id("us")
+    name_new_user(conn, user_id)
     conn.execute(
         insert(user).values(
             id=user_id,
@@ -24,6 +26,8 @@ def create(conn: Connection, name: str, *, is_admin: bool, now: datetime) -> str
             is_admin=is_admin,
             webhook_secret=f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}",
             created_at=now,
+            last_event=0,
+            access_generation=0,
         )
     )
     projects.create(conn, user_id, "Default", is_default=True, now=now)
@@ -83,4 +87,4 @@ def list_all(conn: Connection, *, trashed: bool = False) -> list[User]:
 def change(conn: Connection, user_id: str, /, **values: Any) -> None:
     """Set columns of a user; caches of who may do what forget it."""
     conn.execute(update(user).where(user.c.id == user_id).values(**values))
-    access.bump(conn)
+    access.bump(conn, user_id)

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, Engine
 from server.blobs.locks import is_alive
 from server.blobs.volume import Volume
 from server.catalog import jobs, projects
-from server.catalog.records import Job
+from server.catalog.records import Job, User
 from server.commands.options import as_json, data_dir, user_named
-from server.db import reading_engine
+from server.db import reading_engine, transaction
 from server.egress import Guard, parse_allowed
 from server.errors import NotFound, ReelbaseError, Unavailable
 from server.library import downloads
@@ -80,8 +80,10 @@ def run(
     checked = asyncio.run(_check(settings, urls))
     engine = open_existing(settings.database)
     try:
-        with engine.begin() as conn:
-            outcomes = _order(conn, urls, checked, user, project)
+        with engine.connect() as conn:
+            owner = user_named(conn, user)
+        with transaction(engine, owner.id) as conn:
+            outcomes = _order(conn, urls, checked, owner, project)
     finally:
         engine.dispose()
     reader = reading_engine(settings.database)
@@ -123,10 +125,9 @@ def _order(
     conn: Connection,
     urls: Sequence[str],
     checked: Sequence[str | ReelbaseError],
-    user: str | None,
+    owner: User,
     project: str | None,
 ) -> list[Outcome]:
-    owner = user_named(conn, user)
     if project is not None and projects.own_project(conn, owner.id, project) is None:
         raise NotFound(f"There is no project {project} of {owner.name}'s.")
     outcomes = []

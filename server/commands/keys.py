@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from sqlalchemy import Engine
 
-from server.catalog import keys, users
+from server.catalog import keys, records, users
 from server.catalog.names import check_name
 from server.commands.options import as_json, data_dir, engine_of, iso, user_named
+from server.db import is_about, transaction
 from server.errors import Invalid, NotFound
 from server.settings import load
 
@@ -47,27 +49,26 @@ def keys_create(
     now = datetime.now(UTC)
     expires_at = now + timedelta(days=expires_in_days) if expires_in_days else None
     engine = engine_of(load(data_dir=data_dir))
-    with engine.begin() as conn:
+    with engine.connect() as conn:
+        found = users.first_admin(conn) if user is None else users.find(conn, user)
+    if found is None:
         if user is None:
-            admin = users.first_admin(conn)
-            if admin is None:
-                raise Invalid("There is no user yet: name one with --user.")
-            user_id, made = str(admin.id), False
+            raise Invalid("There is no user yet: name one with --user.")
+        check_name(user, "user")
+    elif user is not None and "admin" in scopes and not found.is_admin:
+        raise Invalid(
+            f"{found.name} is no admin, and the scope alone makes nobody one. An admin "
+            f"can: PATCH /api/v3/users/{found.id} with is_admin true."
+        )
+    with transaction(engine, *([] if found is None else [found.id])) as conn:
+        if found is None:
+            assert user is not None
+            users.check_name(conn, user)
+            user_id = users.create(conn, user, is_admin="admin" in scopes, now=now)
+        elif users.get(conn, found.id) is None:
+            raise NotFound(f"User {found.name} was deleted meanwhile.")
         else:
-            found = users.find(conn, user)
-            if found is None:
-                check_name(user, "user")
-            if found is not None and "admin" in scopes and not found.is_admin:
-                raise Invalid(
-                    f"{found.name} is no admin, and the scope alone makes nobody one. An admin "
-                    f"can: PATCH /api/v3/users/{found.id} with is_admin true."
-                )
-            made = found is None
-            user_id = (
-                str(found.id)
-                if found is not None
-                else users.create(conn, user, is_admin="admin" in scopes, now=now)
-            )
+            user_id = found.id
         key_id, key = keys.create(
             conn, user_id, name, scopes=scopes, now=now, expires_at=expires_at
         )
@@ -75,7 +76,7 @@ def keys_create(
         click.echo(json.dumps({"id": key_id, "user_id": user_id, "key": key}))
     else:
         click.echo(key)
-        whose = f"the new user {user} ({user_id})" if made else f"user {user_id}"
+        whose = f"the new user {user} ({user_id})" if found is None else f"user {user_id}"
         click.echo(f"Key {key_id} of {whose}; it is not shown again.", err=True)
 
 
@@ -110,14 +111,7 @@ def keys_revoke(key_id: str, cascade: bool, data_dir: Path | None) -> None:
     """Make a key worth nothing, from the next request on."""
     engine = engine_of(load(data_dir=data_dir))
     now = datetime.now(UTC)
-    with engine.begin() as conn:
-        if keys.get(conn, key_id) is None:
-            raise NotFound(f"There is no key {key_id}.")
-        done = keys.revoke(conn, key_id, now)
-        made = keys.made_by(conn, key_id, now)
-        if cascade:
-            for one in made:
-                keys.revoke(conn, one.id, now)
+    done, made = _revoke(engine, key_id, now, cascade=cascade)
     click.echo("Revoked." if done else "It was revoked before.", err=True)
     if not made:
         return
@@ -130,6 +124,26 @@ def keys_revoke(key_id: str, cascade: bool, data_dir: Path | None) -> None:
             f"reelbase keys revoke {key_id} --cascade",
             err=True,
         )
+
+
+def _revoke(
+    engine: Engine, key_id: str, now: datetime, *, cascade: bool
+) -> tuple[bool, list[records.Key]]:
+    """Revoke a key, with `cascade` what it made, too; whether it was good, and what it made."""
+    owners: set[str] = set()
+    while True:
+        with transaction(engine, *owners) as conn:
+            key = keys.get(conn, key_id)
+            if key is None:
+                raise NotFound(f"There is no key {key_id}.")
+            made = keys.made_by(conn, key_id, now)
+            owners = {key.user_id, *(one.user_id for one in made if cascade)}
+            # The first time nobody is named: then it is known who is to be.
+            if is_about(conn, owners):
+                done = keys.revoke(conn, key_id, now)
+                for one in made if cascade else ():
+                    keys.revoke(conn, one.id, now)
+                return done, made
 
 
 def _state(row: Any) -> str:

@@ -111,7 +111,7 @@ async def _run(settings: Settings, chosen: list[Any], emptied: list[str]) -> Pur
         before = _size(settings)
         for row in chosen:
             try:
-                gone, busy = await store.database.write(_remove, row.id)
+                gone, busy = await store.database.about(row.user_id).write(_remove, row.id)
             except ReelbaseError as error:
                 purged.failures.append(f"{row.name} ({row.id}): {error.detail}")
                 continue
@@ -120,7 +120,9 @@ async def _run(settings: Settings, chosen: list[Any], emptied: list[str]) -> Pur
             purged.bytes += gone.bytes
             if busy:
                 purged.waiting.append(f"{row.name} ({row.id})")
-        purged.uploads = await store.database.write(_forget_uploads, emptied)
+        for user_id in emptied:
+            about = store.database.about(user_id)
+            purged.uploads += await about.write(_forget_uploads, user_id)
         try:
             await _give_back(store, timedelta(days=settings.trash_days))
         except ReelbaseError as error:
@@ -135,9 +137,9 @@ def _remove(conn: Connection, project_id: str) -> tuple[removal.Sum, bool]:
     return gone, jobs.any_active(conn, project_id)
 
 
-def _forget_uploads(conn: Connection, user_ids: list[str]) -> int:
-    count = sum(uploads.coming(conn, user_id)[0] for user_id in user_ids)
-    uploads.remove_of(conn, user_ids)
+def _forget_uploads(conn: Connection, user_id: str) -> int:
+    count, _ = uploads.coming(conn, user_id)
+    uploads.remove_of(conn, [user_id])
     return count
 
 

@@ -111,7 +111,7 @@ async def upload(
         return own_row(conn, principal, asset_id)
 
     async with intake.receive(services.blobs, usage.within(room, sent.pieces())) as incoming:
-        row = await services.database.write(keep, incoming)
+        row = await services.database.about(principal.user_id).write(keep, incoming)
     services.wake(None)
     shown = Presenter(request, services).asset(row)
     return Response(shown, headers={"Location": f"/api/v3/assets/{row.id}"})
@@ -231,7 +231,9 @@ async def change(
         )
         return own_row(conn, principal, row.id)
 
-    return Presenter(request, services).asset(await services.database.write(apply))
+    owner = (await services.database.read(own_row, principal, asset_id)).user_id
+    row = await services.database.about(owner).write(apply)
+    return Presenter(request, services).asset(row)
 
 
 @post(
@@ -265,7 +267,8 @@ async def save(
             lifecycle.request_save(conn, row, services.clock.now())
         return own_row(conn, principal, row.id)
 
-    row = await services.database.write(apply)
+    owner = (await services.database.read(own_row, principal, asset_id)).user_id
+    row = await services.database.about(owner).write(apply)
     services.wake(None)
     return Presenter(request, services).asset(row)
 

@@ -55,20 +55,22 @@ async def follow(
 async def _stream(
     request: Request[Any, Any, State], services: Services, principal: Principal, last: int | None
 ) -> AsyncGenerator[ServerSentEventMessage, None]:
-    oldest, newest = await services.database.read(events.bounds)
-    if last is None or last > newest or last < oldest - 1:
-        kind = "hello" if last is None else "reset"
-        last = newest
-        yield ServerSentEventMessage(data="{}", event=kind, id=last, retry=RETRY)
     pulse = services.pulse
     loop = asyncio.get_running_loop()
     silent_until = loop.time() + PING
     while not pulse.stopping:
         ticket = pulse.ticket()
-        rows = await services.database.read(events.after, principal.user_id, last, BATCH)
+        rows = None
+        if last is not None:
+            rows = await services.database.read(events.after, principal.user_id, last, BATCH)
+        if rows is None:
+            kind = "hello" if last is None else "reset"
+            last = await services.database.read(events.newest, principal.user_id)
+            yield ServerSentEventMessage(data="{}", event=kind, id=last, retry=RETRY)
+            continue
         for row in rows:
-            last = row.id
-            yield ServerSentEventMessage(data=json.dumps(row.data), event=row.noun, id=row.id)
+            last = row.number
+            yield ServerSentEventMessage(data=json.dumps(row.data), event=row.noun, id=row.number)
         if rows:
             silent_until = loop.time() + PING
             continue

@@ -1,17 +1,20 @@
 """Who may read what: keys, sessions and asset tokens, with caches in front of the rows.
 
-Caches are good for one generation of access (`server/catalog/access.py`), which is looked at on
-each request for some microseconds. So nothing that was revoked is ever served from a cache, even
-when another process revoked it.
+What a cache has is good for one generation of access of the user whose it is
+(`server/catalog/access.py`), which is looked at on each request for some microseconds. So nothing
+that was revoked is ever served from a cache, even when another process revoked it; and what is
+other users' stays.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-from server.catalog import assets, keys, tokens
+from sqlalchemy import Connection
+
+from server.catalog import access, assets, keys, tokens
 from server.catalog.assets import Served
 from server.catalog.keys import Principal
 from server.clock import Clock
@@ -36,6 +39,14 @@ class Verdict:
     ready_until: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept(Generic[T]):
+    """What was read, and the generations of access of the users whose it is, at that moment."""
+
+    value: T
+    generations: Mapping[str, int]
+
+
 class Gate:
     """Looks credentials up."""
 
@@ -43,12 +54,11 @@ class Gate:
         self._db = database
         self._signer = signer
         self._clock = clock
-        self._generation = -1
         self._looked = False
-        self._principals: dict[str, Principal] = {}
-        self._assets: dict[str, Served] = {}
+        self._principals: dict[str, _Kept[Principal]] = {}
+        self._assets: dict[str, _Kept[Served]] = {}
         # Tokens whose signature held, and whose row (if any) was not revoked.
-        self._tokens: dict[str, Ready | Issued] = {}
+        self._tokens: dict[str, _Kept[Ready | Issued]] = {}
 
     async def by_key(self, key: str) -> Principal | None:
         """Who an API key stands for."""
@@ -60,29 +70,36 @@ class Gate:
 
     async def served(self, asset_id: str) -> Served | None:
         """What is to be known of an asset to serve it. Only stored ones are cached."""
-        self._freshen()
-        found = self._assets.get(asset_id)
-        if found is None:
-            generation = self._generation
-            found = await self._db.read(assets.served, asset_id)
-            if found is not None and found.storage_state == "stored":
-                self._keep(self._assets, asset_id, found, generation)
-        return found
+        kept = self._kept(self._assets, asset_id)
+        if kept is not None:
+            return kept
+
+        def look_up(conn: Connection) -> _Kept[Served] | None:
+            found = assets.served(conn, asset_id)
+            if found is None:
+                return None
+            return _Kept(found, access.generations(conn, [found.user_id]))
+
+        read = await self._db.read(look_up)
+        if read is None:
+            return None
+        if read.value.storage_state == "stored":
+            self._keep(self._assets, asset_id, read)
+        return read.value
 
     async def judge(self, text: str, asset: Served | None) -> Verdict:
         """What a token is worth for an asset."""
         now = self._clock.now()
-        self._freshen()
         try:
-            claims = self._tokens.get(text)
+            claims = self._kept(self._tokens, text)
             if claims is None or claims.expires_at <= now:
-                generation = self._generation
                 claims = self._signer.read(text, now)
+                generations: dict[str, int] | None = {}
                 if isinstance(claims, Issued):
-                    row = await self._db.read(tokens.get, claims.token_id)
-                    if row is None or row.revoked_at is not None:
+                    generations = await self._db.read(_token_generations, claims.token_id)
+                    if generations is None:
                         return Verdict("revoked", claims.token_id)
-                self._keep(self._tokens, text, claims, generation)
+                self._keep(self._tokens, text, _Kept(claims, generations or {}))
         except BadTokenError as error:
             return Verdict(error.outcome, error.token_id)
         token_id = claims.token_id if isinstance(claims, Issued) else None
@@ -106,40 +123,60 @@ class Gate:
         self, digest: str, look_up: Callable[..., Principal | None]
     ) -> Principal | None:
         now = self._clock.now()
-        self._freshen()
-        found = self._principals.get(digest)
+        found = self._kept(self._principals, digest)
         if found is None:
-            generation = self._generation
-            found = await self._db.read(look_up, digest, now)
-            if found is not None:
-                self._keep(self._principals, digest, found, generation)
+
+            def look(conn: Connection) -> _Kept[Principal] | None:
+                good = look_up(conn, digest, now)
+                if good is None:
+                    return None
+                return _Kept(good, access.generations(conn, [good.user_id]))
+
+            read = await self._db.read(look)
+            if read is not None:
+                self._keep(self._principals, digest, read)
+                found = read.value
         if found is not None and found.expires_at is not None and found.expires_at <= now:
             return None
         return found
 
-    def _freshen(self) -> None:
-        """Forget what may be out of date; looked at once in a turn of the event loop.
+    def _kept(self, cache: dict[str, _Kept[T]], key: str) -> T | None:
+        """What a cache has, unless it is out of date; looked at once in a turn of the event loop.
 
         A request that came after a change runs in a later turn than whatever looked before the
         change: `call_soon` is first in, first out.
         """
-        if self._looked:
-            return
-        self._looked = True
-        asyncio.get_running_loop().call_soon(self._look_again)
-        generation = self._db.changes.generation()
-        if generation != self._generation:
-            self._generation = generation
-            self._principals.clear()
-            self._assets.clear()
-            self._tokens.clear()
+        if not self._looked:
+            self._looked = True
+            asyncio.get_running_loop().call_soon(self._look_again)
+            self._db.changes.look()
+        kept = cache.get(key)
+        if kept is None:
+            return None
+        if not self._is_current(kept):
+            del cache[key]
+            return None
+        return kept.value
 
     def _look_again(self) -> None:
         self._looked = False
 
-    def _keep(self, cache: dict[str, T], key: str, value: T, generation: int) -> None:
-        # What was read under an older generation may be out of date already.
-        if generation == self._generation == self._db.changes.generation():
+    def _is_current(self, kept: _Kept[T]) -> bool:
+        generation = self._db.changes.generation
+        return all(generation(user_id) == then for user_id, then in kept.generations.items())
+
+    def _keep(self, cache: dict[str, _Kept[T]], key: str, kept: _Kept[T]) -> None:
+        # What was read under an older generation is out of date already.
+        self._db.changes.look()
+        if self._is_current(kept):
             if len(cache) >= LIMIT:
                 cache.clear()
-            cache[key] = value
+            cache[key] = kept
+
+
+def _token_generations(conn: Connection, token_id: str) -> dict[str, int] | None:
+    """The generations that an issued token is good for; None when it is revoked, or not there."""
+    row = tokens.get(conn, token_id)
+    if row is None or row.revoked_at is not None:
+        return None
+    return access.generations(conn, tokens.revokers(conn, row))

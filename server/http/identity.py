@@ -128,7 +128,9 @@ async def sign_out(
     """Forget the session, here and in the browser."""
     if cookie := request.cookies.get(COOKIE):
         check_origin(request)
-        await services.database.write(keys.close_session, cookie)
+        user_id = await services.database.read(keys.session_user, cookie)
+        if user_id is not None:
+            await services.database.about(user_id).write(keys.close_session, cookie)
     response = Response(None, status_code=204)
     response.delete_cookie(COOKIE, path="/")
     return response

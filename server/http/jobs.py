@@ -78,7 +78,8 @@ async def create(
         await services.guard.check(data.webhook_url)
     ordered = generation(services, data, idempotency_key)
     now = services.clock.now()
-    job_id = await services.database.write(orders.order, principal, ordered, services.limits, now)
+    database = services.database.about(principal.user_id)
+    job_id = await database.write(orders.order, principal, ordered, services.limits, now)
     services.wake(None)
     job = await _shown(request, services, principal, job_id)
     return Response(job, status_code=202, headers={"Location": f"/api/v3/jobs/{job_id}"})
@@ -162,7 +163,8 @@ async def cancel(
             raise Conflict("The job has ended already.", code="job_ended")
         jobs.change(conn, row.id, cancel_requested=True)
 
-    await services.database.write(apply)
+    owner = (await services.database.read(own_job, principal, job_id)).user_id
+    await services.database.about(owner).write(apply)
     services.wake(job_id)
     return await _shown(request, services, principal, job_id)
 
@@ -199,7 +201,8 @@ async def retry(
         if not retries.retry(conn, row):
             raise Conflict("Nothing of this job has failed.", code="nothing_to_retry")
 
-    await services.database.write(apply)
+    owner = (await services.database.read(own_job, principal, job_id)).user_id
+    await services.database.about(owner).write(apply)
     services.wake(job_id)
     return await _shown(request, services, principal, job_id)
 
@@ -225,7 +228,8 @@ async def dismiss(
             raise Conflict("The job has not ended yet: cancel it first.", code="job_active")
         jobs.change(conn, row.id, dismissed_at=row.dismissed_at or services.clock.now())
 
-    await services.database.write(apply)
+    owner = (await services.database.read(own_job, principal, job_id)).user_id
+    await services.database.about(owner).write(apply)
     return await _shown(request, services, principal, job_id)
 
 

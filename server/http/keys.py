@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from server.catalog import keys, records, users
 from server.catalog.keys import Principal
+from server.db import is_about
 from server.errors import Forbidden, Invalid, NotFound, Unauthorized
 from server.http.auth import needs, owns
 from server.http.context import Services
@@ -112,7 +113,7 @@ async def make_key(
         assert row is not None
         return _shown(row, {maker.key_id: makers_row.name}), key
 
-    shown, key = await services.database.write(apply)
+    shown, key = await services.database.about(user_id).write(apply)
     return MadeKey(**shown, key=key)
 
 
@@ -147,7 +148,7 @@ async def revoke_key(
     """
     now = services.clock.now()
 
-    def apply(conn: Connection) -> list[KeyName]:
+    def find(conn: Connection) -> list[records.Key]:
         asker, _ = _still_good(conn, principal, now)
         row = keys.get(conn, key_id)
         if row is None or not owns(asker, row.user_id):
@@ -164,9 +165,19 @@ async def revoke_key(
                 f"Nothing was revoked: of the keys that this one made, {len(beyond)} are beyond "
                 "the key that you use. Revoke it without cascade, or with an admin's key."
             )
-        return [KeyName(one.id, one.name) for one in (row, *made) if keys.revoke(conn, one.id, now)]
+        return [row, *made]
 
-    revoked = await services.database.write(apply)
+    def apply(conn: Connection) -> list[KeyName] | None:
+        found = find(conn)
+        if not is_about(conn, (one.user_id for one in found)):
+            return None
+        return [KeyName(one.id, one.name) for one in found if keys.revoke(conn, one.id, now)]
+
+    revoked = None
+    # Again when one of them has made a key for somebody else since the owners were read.
+    while revoked is None:
+        owners = {one.user_id for one in await services.database.read(find)}
+        revoked = await services.database.about(*owners).write(apply)
     if not cascade:
         return Response(None, status_code=204)
     return Response(Revoked(revoked), status_code=200)

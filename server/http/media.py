@@ -105,7 +105,7 @@ async def store(
         )
         return ordered, jobs.get(conn, ordered.job_id)
 
-    ordered, job = await services.database.write(apply)
+    ordered, job = await services.database.about(principal.user_id).write(apply)
     assert job is not None
     services.wake(None)
     base = f"{services.base_url(request)}/api/v3"

@@ -64,7 +64,7 @@ async def make_project(
         events.project_changed(conn, project_id)
         return own_project(conn, principal, project_id)
 
-    row = await services.database.write(apply)
+    row = await services.database.about(principal.user_id).write(apply)
     return Response(_project(row), headers={"Location": f"/api/v3/projects/{row.id}"})
 
 
@@ -113,7 +113,8 @@ async def rename_project(
         projects.rename(conn, project_id, data.name)
         return own_project(conn, principal, project_id)
 
-    return _project(await services.database.write(apply))
+    owner = (await services.database.read(own_project, principal, project_id)).user_id
+    return _project(await services.database.about(owner).write(apply))
 
 
 @delete(
@@ -134,8 +135,9 @@ async def delete_project(
     In the place of a default project an empty one is made.
     """
 
-    def own(conn: Connection) -> list[str]:
-        return [own_project(conn, principal, project_id, trashed=permanent).id]
+    def own(conn: Connection) -> dict[str, str]:
+        row = own_project(conn, principal, project_id, trashed=permanent)
+        return {row.id: row.user_id}
 
     return await remove(services, "project", own, permanent=permanent)
 
@@ -154,8 +156,9 @@ async def restore_project(
 ) -> Project:
     """With all that went there with it."""
 
-    def own(conn: Connection) -> list[str]:
-        return [own_project(conn, principal, project_id, trashed=True).id]
+    def own(conn: Connection) -> dict[str, str]:
+        row = own_project(conn, principal, project_id, trashed=True)
+        return {row.id: row.user_id}
 
     await restore(services, "project", own)
     return _project(await services.database.read(own_project, principal, project_id))

@@ -109,7 +109,8 @@ async def make_scene(
         _set_assets(conn, project.user_id, scene_id, data)
         return _load(conn, [own_scene(conn, principal, project_id, scene_id)])
 
-    scene = _scenes(request, services, await services.database.write(apply))[0]
+    owner = (await services.database.read(own_project, principal, project_id)).user_id
+    scene = _scenes(request, services, await services.database.about(owner).write(apply))[0]
     place = f"/api/v3/projects/{project_id}/scenes/{scene.id}"
     return Response(scene, headers={"Location": place})
 
@@ -181,7 +182,8 @@ async def change_scene(
             **{name: value for name, value in values.items() if value is not UNSET},
         )
 
-    await services.database.write(apply)
+    owner = (await services.database.read(own_project, principal, project_id)).user_id
+    await services.database.about(owner).write(apply)
     return await _shown(request, services, principal, project_id, scene_id)
 
 
@@ -201,8 +203,9 @@ async def delete_scene(
 ) -> Moved:
     """With the assets that are filed in it; its running jobs are canceled."""
 
-    def own(conn: Connection) -> list[str]:
-        return [own_scene(conn, principal, project_id, scene_id, trashed=permanent).id]
+    def own(conn: Connection) -> dict[str, str]:
+        row = own_scene(conn, principal, project_id, scene_id, trashed=permanent)
+        return {row.id: row.user_id}
 
     return await remove(services, "scene", own, permanent=permanent)
 
@@ -223,8 +226,9 @@ async def restore_scene(
 ) -> Scene:
     """With the assets that went there with it."""
 
-    def own(conn: Connection) -> list[str]:
-        return [own_scene(conn, principal, project_id, scene_id, trashed=True).id]
+    def own(conn: Connection) -> dict[str, str]:
+        row = own_scene(conn, principal, project_id, scene_id, trashed=True)
+        return {row.id: row.user_id}
 
     await restore(services, "scene", own)
     return await _shown(request, services, principal, project_id, scene_id)

@@ -91,7 +91,8 @@ async def issue(
         )
         return row.id, token_id, expires_at
 
-    found, token_id, expires_at = await services.database.write(apply)
+    owner = (await services.database.read(own_row, principal, asset_id)).user_id
+    found, token_id, expires_at = await services.database.about(owner).write(apply)
     token = services.tokens.issued(found, token_id, data.purpose, expires_at)
     url = Presenter(request, services).token_url(found, token)
     return IssuedToken(token_id, token, url, data.purpose, expires_at)
@@ -176,7 +177,8 @@ async def revoke(
         if not tokens.revoke(conn, row.id, token_id, services.clock.now()):
             raise NotFound("This asset has no such token.")
 
-    await services.database.write(apply)
+    owner = (await services.database.read(own_row, principal, asset_id)).user_id
+    await services.database.about(owner).write(apply)
 
 
 @delete(
@@ -197,7 +199,8 @@ async def revoke_all(
         tokens.revoke_of_asset(conn, row.id, services.clock.now())
         assets.change(conn, row.id, token_epoch=row.token_epoch + 1)
 
-    await services.database.write(apply)
+    owner = (await services.database.read(own_row, principal, asset_id)).user_id
+    await services.database.about(owner).write(apply)
 
 
 def _access(row: Any) -> Access:

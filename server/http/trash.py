@@ -1,6 +1,6 @@
 """Deleting, and bringing back: one asset, many, what a key names; emptying the trash."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from litestar import Request, Router, delete, post
@@ -20,8 +20,9 @@ from server.http.reach import own_row
 from server.library import removal
 
 Permanent = Annotated[bool, QueryParameter(description="For good: past the trash, and out of it.")]
-# Finds the ids of what is to go or to come; raises NotFound for what is not the asker's.
-Own = Callable[[Connection], list[str]]
+# Finds what is to go or to come, each id with the user whose it is; raises NotFound for what is
+# not the asker's.
+Own = Callable[[Connection], Mapping[str, str]]
 Ids = Annotated[list[str], Meta(min_length=1, max_length=200)]
 
 
@@ -52,13 +53,14 @@ class ToMove(Several, forbid_unknown_fields=True):
 
 
 async def remove(services: Services, noun: removal.Noun, own: Own, *, permanent: bool) -> Moved:
-    """Delete what `own(conn)` finds (ids), in one transaction; the jobs in it are told to stop."""
+    """Delete what `own(conn)` finds, in one transaction; the jobs in it are told to stop."""
     keep = removal.FOREVER if permanent else services.trash
 
     def apply(conn: Connection) -> removal.Sum:
-        return removal.remove(conn, noun, own(conn), now=services.clock.now(), keep=keep)
+        return removal.remove(conn, noun, list(own(conn)), now=services.clock.now(), keep=keep)
 
-    gone = await services.database.write(apply)
+    owners = set((await services.database.read(own)).values())
+    gone = await services.database.about(*owners).write(apply)
     services.wake(None)
     for job_id in gone.canceled:
         services.wake(job_id)
@@ -66,12 +68,13 @@ async def remove(services: Services, noun: removal.Noun, own: Own, *, permanent:
 
 
 async def restore(services: Services, noun: removal.Noun, own: Own) -> Moved:
-    """Bring back what `own(conn)` finds (ids)."""
+    """Bring back what `own(conn)` finds."""
 
     def apply(conn: Connection) -> removal.Sum:
-        return removal.restore(conn, noun, own(conn), now=services.clock.now())
+        return removal.restore(conn, noun, list(own(conn)), now=services.clock.now())
 
-    came = await services.database.write(apply)
+    owners = set((await services.database.read(own)).values())
+    came = await services.database.about(*owners).write(apply)
     services.wake(None)
     return Moved(came.assets, came.bytes)
 
@@ -90,10 +93,7 @@ async def delete_asset(
     permanent: Permanent = False,
 ) -> Moved:
     """Into the trash, with its poster; links to it stop at once."""
-
-    def own(conn: Connection) -> list[str]:
-        return [own_row(conn, principal, asset_id, trashed=permanent).id]
-
+    own = _own(principal, [asset_id], trashed=permanent)
     return await remove(services, "asset", own, permanent=permanent)
 
 
@@ -111,11 +111,7 @@ async def restore_asset(
     asset_id: FromPath[str],
 ) -> Asset:
     """It is where it was: its scene and its project come back with it."""
-
-    def own(conn: Connection) -> list[str]:
-        return [own_row(conn, principal, asset_id, trashed=True).id]
-
-    await restore(services, "asset", own)
+    await restore(services, "asset", _own(principal, [asset_id], trashed=True))
     row = await services.database.read(own_row, principal, asset_id)
     return Presenter(request, services).asset(row)
 
@@ -166,6 +162,7 @@ async def move_several(
     data: JSONBody[ToMove],
 ) -> Moved:
     """All of them or, if one is not there, none. Their old keys go on meaning them."""
+    own = _own(principal, data.ids, trashed=False)
 
     def apply(conn: Connection) -> Moved:
         found = [own_row(conn, principal, one) for one in data.ids]
@@ -182,7 +179,8 @@ async def move_several(
             )
         return Moved(len(rows), sum(row.size or 0 for row in rows))
 
-    return await services.database.write(apply)
+    owners = set((await services.database.read(own)).values())
+    return await services.database.about(*owners).write(apply)
 
 
 @delete(
@@ -199,7 +197,7 @@ async def empty(
     def apply(conn: Connection) -> removal.Sum:
         return removal.empty(conn, principal.user_id, now=services.clock.now())
 
-    gone = await services.database.write(apply)
+    gone = await services.database.about(principal.user_id).write(apply)
     services.wake(None)
     return Moved(gone.assets, gone.bytes)
 
@@ -217,16 +215,16 @@ async def sweep_drafts(
 ) -> Moved:
     """The clips of jobs that ended before they were combined, and what never got its bytes."""
 
-    def own(conn: Connection) -> list[str]:
-        return removal.of_drafts(conn, principal.user_id)
+    def own(conn: Connection) -> dict[str, str]:
+        return dict.fromkeys(removal.of_drafts(conn, principal.user_id), principal.user_id)
 
     return await remove(services, "asset", own, permanent=permanent)
 
 
 def _own(principal: Principal, ids: list[str], *, trashed: bool) -> Own:
-    def own(conn: Connection) -> list[str]:
-        found = [own_row(conn, principal, one, trashed=trashed).id for one in ids]
-        return list(dict.fromkeys(found))
+    def own(conn: Connection) -> dict[str, str]:
+        found = [own_row(conn, principal, one, trashed=trashed) for one in ids]
+        return {row.id: row.user_id for row in found}
 
     return own
 

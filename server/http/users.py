@@ -144,7 +144,7 @@ async def change_user(
             users.change(conn, user_id, **given)
         return _shown(conn, users.get(conn, user_id))
 
-    return await services.database.write(apply)
+    return await services.database.about(user_id).write(apply)
 
 
 @delete(
@@ -162,11 +162,11 @@ async def delete_user(
 ) -> Moved:
     """With all that is theirs; their keys and links stop at once. For admins only."""
 
-    def own(conn: Connection) -> list[str]:
+    def own(conn: Connection) -> dict[str, str]:
         row = _managed(conn, principal, user_id, trashed=permanent)
         if row.deleted_at is None:
             _keep_an_admin(conn, row)
-        return [row.id]
+        return {row.id: row.id}
 
     return await remove(services, "user", own, permanent=permanent)
 
@@ -185,8 +185,8 @@ async def restore_user(
 ) -> User:
     """With all that went there with them; their keys are good again. For admins only."""
 
-    def own(conn: Connection) -> list[str]:
-        return [_managed(conn, principal, user_id, trashed=True).id]
+    def own(conn: Connection) -> dict[str, str]:
+        return {_managed(conn, principal, user_id, trashed=True).id: user_id}
 
     await restore(services, "user", own)
     return await services.database.read(lambda conn: _shown(conn, users.get(conn, user_id)))

@@ -130,13 +130,14 @@ async def remove_by_key(
 ) -> Moved:
     """Into the trash, with its poster; links to it stop at once."""
 
-    def own(conn: Connection) -> list[str]:
+    def own(conn: Connection) -> dict[str, str]:
         asset_id = assets.id_of_key(
             conn, _storage_key(request), asker(principal), trashed=permanent
         )
         if asset_id is None:
             raise NotFound("There is no such asset.")
-        return [own_row(conn, principal, asset_id, trashed=permanent).id]
+        row = own_row(conn, principal, asset_id, trashed=permanent)
+        return {row.id: row.user_id}
 
     return await remove(services, "asset", own, permanent=permanent)
 

@@ -14,6 +14,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
+from server.catalog import jobs
 from server.errors import BadRequest, NotFound
 from server.http.body import WEBHOOK
 from server.http.context import Services
@@ -43,7 +44,9 @@ async def receive(
     if not body:
         raise BadRequest("A webhook has a body.")
     prediction = await found.verify_webhook(body, dict(request.headers))
-    known = await services.database.write(
+    database = services.database
+    owner = await database.read(jobs.user_of_prediction, provider, prediction.id, clip)
+    known = await database.about(owner or "").write(
         lifecycle.adopt_lost_prediction,
         provider,
         prediction.id,

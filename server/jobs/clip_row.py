@@ -34,7 +34,7 @@ class ClipRow:
         """`nudge` is set when something has happened outside: a webhook, a cancellation."""
         self._work, self._job, self._id, self._nudge = work, job, clip_id, nudge
         self._provider: Provider = work.providers[job.provider]
-        self._db = work.database
+        self._db = work.database.about(job.user_id)
         self._heard = nudge.count
 
     async def _check_canceled(self) -> None:

@@ -41,7 +41,11 @@ INTERRUPTED = "The server was stopped in the middle of this download again and a
 
 async def run(work: Work, job_id: str, nudge: Nudge) -> None:
     """Take a download as far as it goes now. May be started again at any point."""
-    begun = await work.database.write(_begin, work.clock.now(), job_id)
+    row = await work.database.read(jobs.get, job_id)
+    if row is None:
+        return
+    database = work.database.about(row.user_id)
+    begun = await database.write(_begin, work.clock.now(), job_id)
     if begun is None:
         return
     job, asset = begun
@@ -51,13 +55,13 @@ async def run(work: Work, job_id: str, nudge: Nudge) -> None:
     try:
         if not await _follow(work, job, meter, fetching, nudge):
             await _stop(fetching)
-            await work.database.write(_cancel, job.id, work.clock.now())
+            await database.write(_cancel, job.id, work.clock.now())
             return
         await fetching
     except asyncio.CancelledError:
         # The service is going down, by itself: no failure of the download's.
         await _stop(fetching)
-        await work.database.write(lifecycle.put_download_back, job.id)
+        await database.write(lifecycle.put_download_back, job.id)
         raise
     except ReelbaseError as caught:
         error = caught
@@ -94,7 +98,8 @@ async def _follow(
         if not await work.database.read(_wanted, job.id):
             return False
         if news := meter.news():
-            await work.database.write_pending(lifecycle.show_download, job.id, **news)
+            database = work.database.about(job.user_id)
+            await database.write_pending(lifecycle.show_download, job.id, **news)
     return True
 
 
@@ -151,7 +156,8 @@ async def _keep(
         found = await _judge(work, incoming)
         async with intake.poster(work.blobs, found) as poster:
             now = work.clock.now()
-            await work.database.write(_attach, now, job, asset, incoming, found, poster, title)
+            database = work.database.about(job.user_id)
+            await database.write(_attach, now, job, asset, incoming, found, poster, title)
     work.wake(None)
 
 
@@ -182,14 +188,15 @@ async def _judge(work: Work, incoming: intake.Incoming) -> Inspection:
 async def _fail(work: Work, job: DownloadJob, error: ReelbaseError) -> None:
     """Try again later, or say how it ended."""
     passing = isinstance(error, IngestError) and error.passing
+    database = work.database.about(job.user_id)
     log.info("download failed", job=job.id, code=error.code, attempt=job.attempts, passing=passing)
     if passing and job.attempts < ATTEMPTS:
         wait = work.downloads.retry * 4.0 ** (job.attempts - 1)
         until = work.clock.now() + timedelta(seconds=wait)
         note = f"Attempt {job.attempts}: {error.detail}"
-        await work.database.write(lifecycle.postpone_download, job.id, until, note)
+        await database.write(lifecycle.postpone_download, job.id, until, note)
     else:
-        await work.database.write(
+        await database.write(
             lifecycle.end_job,
             job.id,
             "failed",

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from server.catalog import assets, jobs
 from server.catalog.records import Asset, Clip, GenerateJob
+from server.db import Database
 from server.jobs.clip_row import ClipEnded
 from server.jobs.clips import ClipRun
 from server.jobs.context import Work
@@ -32,7 +33,10 @@ async def run(work: Work, job_id: str, nudge: Nudge) -> None:
         job = lifecycle.start_job(conn, job_id, work.clock.now())
         return None if job is None else (job, jobs.clips_of(conn, [job_id]))
 
-    begun = await work.database.write(begin)
+    row = await work.database.read(jobs.get, job_id)
+    if row is None:
+        return
+    begun = await work.database.about(row.user_id).write(begin)
     if begun is None:
         return
     job, clips = begun
@@ -43,14 +47,15 @@ async def run(work: Work, job_id: str, nudge: Nudge) -> None:
             if clip.status in jobs.ENDED:
                 before = None
             elif clip.from_previous and clip.image_asset_id is None:
-                before = group.create_task(_after(work, before, run_, clip, clips))
+                before = group.create_task(_after(work, job, before, run_, clip, clips))
             else:
                 before = group.create_task(run_.run())
-    await _conclude(work, job_id)
+    await _conclude(work, job)
 
 
 async def _after(
     work: Work,
+    job: GenerateJob,
     before: asyncio.Task[None] | None,
     run: ClipRun,
     clip: Clip,
@@ -62,9 +67,9 @@ async def _after(
     previous = next(one for one in clips if one.position == clip.position - 1)
     try:
         await run.hold()
-        await work.database.write(
-            jobs.change_clip, clip.id, image_asset_id=await _last_frame(work, previous.id)
-        )
+        image_id = await _last_frame(work, previous.id)
+        about = work.database.about(job.user_id)
+        await about.write(jobs.change_clip, clip.id, image_asset_id=image_id)
     except ClipEnded:
         return
     except LookupError as error:
@@ -101,11 +106,12 @@ async def _last_frame(work: Work, clip_id: str) -> str:
         )
 
     async with intake.receive(work.blobs, intake.whole(png)) as incoming:
-        return await work.database.write(keep, incoming)
+        return await work.database.about(video.user_id).write(keep, incoming)
 
 
-async def _conclude(work: Work, job_id: str) -> None:
+async def _conclude(work: Work, begun: GenerateJob) -> None:
     """Say how the job ended, once all clips have; combine them first if that is asked for."""
+    job_id, database = begun.id, work.database.about(begun.user_id)
 
     def judge(conn: Connection) -> list[Asset] | None:
         job = jobs.get(conn, job_id)
@@ -140,13 +146,13 @@ async def _conclude(work: Work, job_id: str) -> None:
             end("completed")
         return None
 
-    parts = await work.database.write(judge)
+    parts = await database.write(judge)
     # A combine that a shutdown would cut off begins after the start.
     if parts is not None and not work.draining.is_set():
-        await _combine(work, job_id, parts)
+        await _combine(work, database, job_id, parts)
 
 
-async def _combine(work: Work, job_id: str, parts: list[Asset]) -> None:
+async def _combine(work: Work, database: Database, job_id: str, parts: list[Asset]) -> None:
     """Join stored clips into one video."""
     path = work.folder / f"{uuid4().hex}.mp4"
     sources = [work.source(*part.stored_blob) for part in parts]
@@ -172,10 +178,10 @@ async def _combine(work: Work, job_id: str, parts: list[Asset]) -> None:
     try:
         await work.media.concat(sources, path)
         async with intake.receive(work.blobs, read_file(path)) as incoming:
-            await work.database.write(apply, incoming)
+            await database.write(apply, incoming)
     except MediaError as error:
         message = f"The clips are stored, but could not be joined: {error.detail}"
-        await work.database.write(
+        await database.write(
             lifecycle.end_job,
             job_id,
             "failed",

@@ -25,7 +25,8 @@ async def build(work: Work, job: GenerateJob, clip: Clip) -> dict[str, Any]:
     wanted = references(clip.input)
     wanted |= {one for one in (clip.image_asset_id, clip.last_frame_asset_id) if one}
     # Each submission has tokens of its own: they tell its prediction from an earlier one's.
-    await work.database.write(tokens.revoke_of_clips, [clip.id], work.clock.now())
+    about = work.database.about(job.user_id)
+    await about.write(tokens.revoke_of_clips, [clip.id], work.clock.now())
     urls = {asset_id: await _url(work, job, clip, asset_id) for asset_id in sorted(wanted)}
     return models.build_input(
         job.provider,
@@ -58,7 +59,7 @@ async def _url(work: Work, job: GenerateJob, clip: Clip, asset_id: str) -> str:
         )
         return work.tokens.issued(asset_id, token_id, PURPOSE, expires_at)
 
-    token = await work.database.write(issue)
+    token = await work.database.about(job.user_id).write(issue)
     return f"{base}/api/v3/assets/{asset_id}/data?token={token}"
 
 
@@ -80,5 +81,5 @@ async def _sent_along(work: Work, job: GenerateJob, asset_id: str) -> str:
         note = f"{row.filename} was sent in the request: the service has no public URL."
     else:
         raise NoPublicUrl
-    await work.database.write(jobs.add_note, job.id, note)
+    await work.database.about(job.user_id).write(jobs.add_note, job.id, note)
     return url

@@ -140,7 +140,9 @@ class Loop:
             log.exception("job failed in an unforeseen way", job=job_id)
             self._failures[job_id] += 1
             if self._failures[job_id] >= MAX_FAILURES:
-                await self._work.database.write(self._give_up, job_id)
+                job = await self._work.database.read(jobs.get, job_id)
+                if job is not None:
+                    await self._work.database.about(job.user_id).write(self._give_up, job_id)
         finally:
             self._jobs.pop(job_id, None)
             if job_id in self._downloads:

@@ -33,7 +33,11 @@ async def process(work: Work, asset_id: str) -> None:
         assets.change(conn, asset_id, processing_attempts=row.processing_attempts + 1)
         return row.stored_blob
 
-    begun = await work.database.write(begin)
+    asset = await work.database.read(assets.get, asset_id)
+    if asset is None:
+        return
+    database = work.database.about(asset.user_id)
+    begun = await database.write(begin)
     if begun is None:
         return
     blob_id, size = begun
@@ -41,7 +45,7 @@ async def process(work: Work, asset_id: str) -> None:
         found = await work.media.inspect(work.source(blob_id, size))
     except MediaError as error:
         log.info("media not readable", asset=asset_id, code=error.code)
-        await work.database.write(assets.change, asset_id, processing_state="failed")
+        await database.write(assets.change, asset_id, processing_state="failed")
         return
 
     def keep(conn: Connection, poster: intake.Incoming | None) -> None:
@@ -53,4 +57,4 @@ async def process(work: Work, asset_id: str) -> None:
             intake.add_poster(conn, row, poster, now=work.clock.now())
 
     async with intake.poster(work.blobs, found) as poster:
-        await work.database.write(keep, poster)
+        await database.write(keep, poster)

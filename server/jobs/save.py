@@ -81,7 +81,7 @@ async def save(
                 await work.clock.sleep(wait)
                 wait *= 2
                 continue
-            await work.database.write(_failed, work, asset_id, error)
+            await work.database.about(row.user_id).write(_failed, work, asset_id, error)
             log.warning("output not saved", asset=asset_id, reason=error.kind)
             if error.final:
                 work.wake(None)  # a combine may have waited for it
@@ -102,7 +102,8 @@ async def _fetch(work: Work, row: Asset, report: Report, source: str | None) -> 
             # What fits into an answer starts at once: it is kept as it came.
             land(work, pieces, total, report, remux=not inline) as incoming,
         ):
-            await work.database.write(_attach, work.clock.now(), row.id, incoming)
+            about = work.database.about(row.user_id)
+            await about.write(_attach, work.clock.now(), row.id, incoming)
     except data_uri.MalformedDataUri:
         words = "The provider's answer has this file in it, but damaged: it cannot be decoded."
         raise SaveError("malformed", words, final=True) from None
@@ -207,18 +208,18 @@ async def save_again(work: Work, asset_id: str) -> None:
     row = await work.database.read(assets.get, asset_id, trashed=True)
     if row is None or row.storage_state not in ("url_only", "unsaved"):
         return
-    source = None
+    source, database = None, work.database.about(row.user_id)
     if not _alive(row, work.clock.now()) or row.storage_state == "unsaved":
         try:
             output = await _ask(work, row)
         except Passing as error:
             failure = SaveError("download", error.detail, plays=False)
-            await work.database.write(_failed, work, asset_id, failure)
+            await database.write(_failed, work, asset_id, failure)
             return
         if output is not None and data_uri.is_one(output.url):
             source = output.url
         elif output is not None:
-            await work.database.write(
+            await database.write(
                 assets.change,
                 asset_id,
                 source_url=output.url,
@@ -226,7 +227,7 @@ async def save_again(work: Work, asset_id: str) -> None:
             )
         expires_at = output.expires_at if output is not None else None
         if output is None or (expires_at is not None and expires_at <= work.clock.now()):
-            await work.database.write(lifecycle.expire_bytes, asset_id)
+            await database.write(lifecycle.expire_bytes, asset_id)
             work.wake(None)  # a combine may have waited for it
             return
     await save(work, asset_id, report=lambda done, total: None, source=source)

@@ -35,20 +35,25 @@ async def sweep_unfinished(database: Database, locks: Path, now: datetime, write
 
 
 async def empty_trash(database: Database, now: datetime, keep: timedelta) -> None:
-    """Delete what has expired (into the trash for `keep`) and take out what is deleted for good."""
-    if not await database.read(removal.is_due, now):
-        return
-    await database.write(removal.expire, now=now, keep=keep)
-    more = True
-    while more:
-        more = await database.write(removal.purge, now)
-        await asyncio.sleep(0.01)  # let others write in between
+    """Delete what has expired (into the trash for `keep`) and take out what is deleted for good.
+
+    User by user: a transaction is about one of them.
+    """
+    for user_id in await database.read(removal.users_due, now):
+        about = database.about(user_id)
+        await about.write(removal.expire, user_id, now=now, keep=keep)
+        more = True
+        while more:
+            more = await about.write(removal.purge, user_id, now)
+            await asyncio.sleep(0.01)  # let others write in between
 
 
 async def collect(database: Database, store: BlobStore, volume: Volume, now: datetime) -> int:
     """Delete what nothing refers to and shrink the file, in small steps; blobs collected."""
-    if await database.read(uploads.any_expired, now):
-        await database.write(uploads.remove_expired, now)
+    for user_id in await database.read(uploads.users_expired, now):
+        await database.about(user_id).write(uploads.remove_expired, user_id, now)
+    if await database.read(uploads.any_abandoned, now):
+        await database.write(uploads.bury_abandoned, now)
     # What commands that were killed have left. Our own lock is held, too: what we write is safe.
     await sweep_unfinished(database, database.path.with_name("locks"), now)
     orphaned = await database.read(assets.orphaned_blobs)

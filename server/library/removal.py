@@ -38,6 +38,7 @@ from server.catalog.tables import (
     scene,
     user,
 )
+from server.db import check_named
 from server.errors import Conflict
 from server.library import lifecycle
 
@@ -103,7 +104,7 @@ def _remove(
         fresh = which if forever else and_(which, table.c.deleted_at.is_(None))
         conn.execute(update(table).where(fresh).values(deleted_at=now, purge_at=now + keep))
     _tell(conn, noun, ids)
-    access.bump(conn)
+    access.bump(conn, *_owners(conn, noun, ids))
     return replace(gone, canceled=canceled)
 
 
@@ -133,7 +134,7 @@ def restore(conn: Connection, noun: Noun, ids: Sequence[str], *, now: datetime) 
         for user_id in ids:
             projects.see_to_default(conn, user_id, now)
     _tell(conn, noun, ids)
-    access.bump(conn)
+    access.bump(conn, *_owners(conn, noun, ids))
     return came
 
 
@@ -158,14 +159,8 @@ def _together(conn: Connection, noun: Noun, ids: Sequence[str]) -> list[ColumnEl
 
 def _check_users(conn: Connection, noun: Noun, ids: Sequence[str]) -> None:
     """Raise Conflict when whose they are is in the trash: there they would be nobody's."""
-    owners = {
-        "asset": select(asset.c.user_id).where(asset.c.id.in_(ids)),
-        "project": select(project.c.user_id).where(project.c.id.in_(ids)),
-        "scene": select(project.c.user_id)
-        .join(scene, scene.c.project_id == project.c.id)
-        .where(scene.c.id.in_(ids)),
-    }[noun]
-    query = select(user.c.id).where(user.c.id.in_(owners), user.c.deleted_at.is_not(None))
+    whose = user.c.id.in_(_owners(conn, noun, ids))
+    query = select(user.c.id).where(whose, user.c.deleted_at.is_not(None))
     if conn.execute(query.limit(1)).first() is not None:
         raise Conflict(
             "The user whose this is, is in the trash: restore the user first.",
@@ -173,30 +168,28 @@ def _check_users(conn: Connection, noun: Noun, ids: Sequence[str]) -> None:
         )
 
 
-def expire(conn: Connection, *, now: datetime, keep: timedelta) -> Sum:
-    """Delete the assets whose owners said until when they are wanted."""
-    query = select(asset.c.id).where(asset.c.expires_at <= now, asset.c.deleted_at.is_(None))
+def expire(conn: Connection, user_id: str, *, now: datetime, keep: timedelta) -> Sum:
+    """Delete a user's assets of which they said until when they are wanted."""
+    query = select(asset.c.id).where(_late(now), asset.c.user_id == user_id)
     return remove(conn, "asset", list(conn.execute(query).scalars()), now=now, keep=keep)
 
 
-def is_due(conn: Connection, now: datetime) -> bool:
-    """Whether there is anything for `expire` or `purge`."""
-    late = select(asset.c.id).where(asset.c.expires_at <= now, asset.c.deleted_at.is_(None))
-    if conn.execute(late.limit(1)).first() is not None:
-        return True
-    return any(
-        conn.execute(select(table.c.id).where(due).limit(1)).first() is not None
-        for table, due in _due(now)
-    )
+def users_due(conn: Connection, now: datetime) -> list[str]:
+    """The users who have anything for `expire` or `purge`."""
+    due = [select(asset.c.user_id).where(_late(now))]
+    due += [select(owner).where(which) for _, owner, which in _due(now)]
+    return sorted({str(one) for query in due for one in conn.execute(query.distinct()).scalars()})
 
 
-def purge(conn: Connection, now: datetime) -> bool:
-    """Take out rows whose time in the trash is over, some of them; whether any are left.
+def purge(conn: Connection, user_id: str, now: datetime) -> bool:
+    """Take out a user's rows whose time in the trash is over, some of them; whether any are left.
 
     Where a job still runs they wait for its end: it has been told to stop.
     """
-    for table, due in _due(now):
-        ids = list(conn.execute(select(table.c.id).where(due).limit(BATCH)).scalars())
+    check_named(conn, [user_id])
+    for table, owner, due in _due(now):
+        query = select(table.c.id).where(due, owner == user_id)
+        ids = list(conn.execute(query.limit(BATCH)).scalars())
         if ids and table is asset:
             # A clip that waits must not be asked for without its picture.
             inputs = or_(clip.c.image_asset_id.in_(ids), clip.c.last_frame_asset_id.in_(ids))
@@ -269,8 +262,27 @@ def _containers(noun: Noun, ids: Sequence[str]) -> list[tuple[Table, ColumnEleme
     return []
 
 
-def _due(now: datetime) -> list[tuple[Table, ColumnElement[bool]]]:
-    """Rows to be taken out: the assets first, then what they were in."""
+def _owners(conn: Connection, noun: Noun, ids: Sequence[str]) -> list[str]:
+    """The users whose these things are."""
+    if noun == "user":
+        return list(ids)
+    owners = {
+        "asset": select(asset.c.user_id).where(asset.c.id.in_(ids)),
+        "project": select(project.c.user_id).where(project.c.id.in_(ids)),
+        "scene": select(project.c.user_id)
+        .join(scene, scene.c.project_id == project.c.id)
+        .where(scene.c.id.in_(ids)),
+    }[noun]
+    return list(conn.execute(owners.distinct()).scalars())
+
+
+def _late(now: datetime) -> ColumnElement[bool]:
+    """Assets that are not wanted any more."""
+    return and_(asset.c.expires_at <= now, asset.c.deleted_at.is_(None))
+
+
+def _due(now: datetime) -> list[tuple[Table, ColumnElement[str], ColumnElement[bool]]]:
+    """Rows to be taken out, as (table, whose, which): assets first, then what they were in."""
     active = select(job.c.id).where(job.c.status.in_(jobs.ACTIVE))
     # By its row a prediction is known to be somebody's: nobody may take it for a lost one.
     recent = select(prediction.c.id).where(prediction.c.at > now - REMEMBERED)
@@ -283,7 +295,18 @@ def _due(now: datetime) -> list[tuple[Table, ColumnElement[bool]]]:
             recent.where(prediction.c.user_id == user.c.id).exists(),
         ),
     }
-    return [(table, and_(table.c.purge_at <= now, ~still)) for table, still in needed.items()]
+    whose: dict[Table, ColumnElement[str]] = {
+        asset: asset.c.user_id,
+        scene: select(project.c.user_id)
+        .where(project.c.id == scene.c.project_id)
+        .scalar_subquery(),
+        project: project.c.user_id,
+        user: user.c.id,
+    }
+    return [
+        (table, whose[table], and_(table.c.purge_at <= now, ~still))
+        for table, still in needed.items()
+    ]
 
 
 def _cancel_jobs(conn: Connection, noun: Noun, ids: Sequence[str]) -> tuple[str, ...]:

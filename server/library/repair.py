@@ -10,7 +10,7 @@ from server.blobs import rows as blob_rows
 from server.blobs.store import BlobStore, Sealed
 from server.catalog import access
 from server.catalog.tables import asset
-from server.db import Database
+from server.db import Database, is_about
 from server.library import intake
 from server.library.backup.manifest import Blob
 
@@ -36,18 +36,33 @@ async def put_right(
     async with intake.receive(store, stream) as incoming:
         if incoming.sealed != Sealed(damaged.size, damaged.sha256):
             return False
-        await database.write(_replace, damaged.id, incoming)
+        more = True
+        while more:
+            about = database.about(*await database.read(_owners, damaged.id))
+            more = await about.write(_replace, damaged.id, incoming)
         return True
 
 
-def _replace(conn: Connection, damaged: int, incoming: intake.Incoming) -> None:
-    """Give the assets of one blob another: not `publish`, to which the two are twins."""
+def _owners(conn: Connection, blob_id: int) -> set[str]:
+    """The users who have a blob: equal bytes are kept once."""
+    query = select(asset.c.user_id).where(asset.c.blob_id == blob_id)
+    return set(conn.execute(query).scalars())
+
+
+def _replace(conn: Connection, damaged: int, incoming: intake.Incoming) -> bool:
+    """Give the assets of one blob another: not `publish`, to which the two are twins.
+
+    True when nothing was done, as somebody has it meanwhile whom the write does not name.
+    """
+    owners = _owners(conn, damaged)
+    if not is_about(conn, owners):
+        return True
     blob = blob_rows.blob
     there: Row[Any] | None = conn.execute(
         select(blob.c.id).where(blob.c.id == damaged, blob.c.state == "sealed")
     ).first()
     if there is None:
-        return  # deleted meanwhile: what was fetched is discarded
+        return False  # deleted meanwhile: what was fetched is discarded
     whole, sealed = incoming.blob_id, incoming.sealed
     conn.execute(
         update(blob)
@@ -57,4 +72,5 @@ def _replace(conn: Connection, damaged: int, incoming: intake.Incoming) -> None:
     conn.execute(update(asset).where(asset.c.blob_id == damaged).values(blob_id=whole))
     blob_rows.mark(conn, damaged, "dead")
     incoming.publishing(conn)
-    access.bump(conn)
+    access.bump(conn, *owners)
+    return False

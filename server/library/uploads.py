@@ -112,7 +112,7 @@ class Uploads:
             )
 
         try:
-            upload_id = await self._db.write(insert)
+            upload_id = await self._db.about(user_id).write(insert)
         except BaseException:
             await self._blobs.discard(blob_id)
             raise
@@ -171,7 +171,7 @@ class Uploads:
         async with self._seats.take(upload_id, at_once=True):
             row = await self._db.read(uploads.get, upload_id)
             if row is not None:
-                await self._db.write(uploads.remove, row.id, row.blob_id)
+                await self._db.about(row.user_id).write(uploads.remove, row.id, row.blob_id)
 
     async def _get(self, upload_id: str) -> Upload:
         row = await self._db.read(uploads.get, upload_id)
@@ -185,7 +185,8 @@ class Uploads:
         return row
 
     async def _keep(self, row: Upload) -> None:
-        await self._db.write_pending(uploads.keep, row, self._clock.now() + self._lifetime)
+        about = self._db.about(row.user_id)
+        await about.write_pending(uploads.keep, row, self._clock.now() + self._lifetime)
 
     async def _pieces(
         self, seat: Seat, row: Upload, stream: AsyncGenerator[bytes, None]
@@ -236,7 +237,7 @@ class Uploads:
         sealed = await self._blobs.seal(row.blob_id)
         head = self._blobs.read(row.blob_id, 0, min(intake.HEAD, row.length))
         incoming = intake.Incoming(row.blob_id, sealed, b"".join([piece async for piece in head]))
-        await self._db.write(self._publish, row.id, incoming)
+        await self._db.about(row.user_id).write(self._publish, row.id, incoming)
         return await self._get(row.id)
 
     def _publish(self, conn: Connection, upload_id: str, incoming: intake.Incoming) -> None:

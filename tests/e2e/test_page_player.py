@@ -436,7 +436,7 @@ def test_an_ended_session_leaves_everything_as_it_is(
         address = page.url
         with database(server) as conn:
             conn.execute("UPDATE session SET expires_at = '2020-01-01 00:00:00.000000'")
-            conn.execute("UPDATE access_generation SET generation = generation + 1")
+            conn.execute("UPDATE user SET access_generation = access_generation + 1")
         expect(page.get_by_text("Your session has ended")).to_be_visible()
         sign_in(page, KEY, "clip.mp4")
         assert page.url == address

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection, Engine
 
-from server.db import create_file, sync_engine
+from server.db import create_file, sync_engine, transaction
 from server.migrate import migrate
 
 
@@ -23,6 +23,6 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 @pytest.fixture
 def conn(engine: Engine) -> Iterator[Connection]:
     """A transaction that is undone afterwards."""
-    with engine.connect() as connection:
+    with transaction(engine) as connection:
         yield connection
         connection.rollback()

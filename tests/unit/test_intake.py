@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -51,6 +51,10 @@ class Store:
             now=NOW,
         )
 
+    async def write(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """A write about the user."""
+        return await self.database.about(self.user_id).write(fn, *args)
+
     async def states(self) -> list[str]:
         """The states of all blobs, by their numbers."""
         blob = blob_rows.blob
@@ -74,7 +78,7 @@ async def test_after_a_success_nothing_is_committed(store: Store) -> None:
     """Each upload and each file of a prediction once paid for a transaction that did nothing."""
     async with intake.receive(store.blobs, intake.whole(TEXT)) as incoming:
         assert not incoming.published
-        await store.database.write(store.keep, incoming)
+        await store.write(store.keep, incoming)
         version = store.database.changes.version()
     assert store.database.changes.version() == version
     assert await store.states() == ["sealed"]
@@ -84,7 +88,7 @@ async def test_equal_bytes_end_without_another_commit_too(store: Store) -> None:
     """The second copy is given up in the transaction that found the first."""
     for _ in range(2):
         async with intake.receive(store.blobs, intake.whole(TEXT)) as incoming:
-            await store.database.write(store.keep, incoming)
+            await store.write(store.keep, incoming)
             version = store.database.changes.version()
         assert store.database.changes.version() == version
     assert await store.states() == ["sealed", "dead"]
@@ -106,7 +110,7 @@ async def test_a_transaction_that_fails_gives_the_bytes_back(store: Store) -> No
 
     with pytest.raises(RuntimeError):
         async with intake.receive(store.blobs, intake.whole(TEXT)) as incoming:
-            await store.database.write(fail, incoming)
+            await store.write(fail, incoming)
     assert await store.states() == ["dead"]
 
 
@@ -120,7 +124,7 @@ async def test_a_commit_that_fails_gives_the_bytes_back(store: Store) -> None:
 
     async with intake.receive(store.blobs, intake.whole(TEXT)) as incoming:
         with pytest.raises(IntegrityError):
-            await store.database.write(fail, incoming)
+            await store.write(fail, incoming)
         assert not incoming.published
     assert await store.states() == ["dead"]
 
@@ -142,7 +146,7 @@ async def test_a_caller_that_is_canceled_loses_nothing_and_leaves_nothing(
 
     async def take() -> None:
         async with intake.receive(store.blobs, intake.whole(TEXT)) as incoming:
-            await store.database.write(hold, incoming)
+            await store.write(hold, incoming)
 
     task = asyncio.create_task(take())
     await begun.wait()
@@ -155,7 +159,7 @@ async def test_a_caller_that_is_canceled_loses_nothing_and_leaves_nothing(
 
 def told(conn: Connection, user_id: str, since: int) -> list[Mapping[str, Any]]:
     """The events of a user after one."""
-    return [one.data for one in events.after(conn, user_id, since, 100)]
+    return [one.data for one in events.after(conn, user_id, since, 100) or []]
 
 
 def incoming(conn: Connection, head: bytes = PNG) -> intake.Incoming:
@@ -174,7 +178,7 @@ def test_a_new_asset_is_one_event_with_its_final_state(
 ) -> None:
     """A follower that first hears of a pending asset draws it twice, and asks twice."""
     who = rows.principal(conn)
-    since = events.bounds(conn)[1]
+    since = events.newest(conn, who.user_id)
     asset_id = intake.take_in(
         conn,
         incoming(conn, head),
@@ -217,7 +221,7 @@ def test_bytes_that_come_later_are_one_event(
     )
     before = assets.get(conn, asset_id)
     assert before is not None
-    since = events.bounds(conn)[1]
+    since = events.newest(conn, who.user_id)
     intake.fill(conn, before, incoming(conn), now=NOW, filename=name)
     (event,) = told(conn, who.user_id, since)
     assert (event["storage_state"], event["kind"]) == ("stored", "image")
@@ -236,7 +240,7 @@ def test_bytes_that_fit_the_guess_are_one_event(conn: Connection) -> None:
     asset_id = rows.asset(conn, who.user_id, size=None)
     before = assets.get(conn, asset_id)
     assert before is not None
-    since = events.bounds(conn)[1]
+    since = events.newest(conn, who.user_id)
     intake.fill(conn, before, incoming(conn), now=NOW, filename=before.filename)
     assert len(told(conn, who.user_id, since)) == 1
 
@@ -249,7 +253,7 @@ def test_bytes_come_into_the_trash_unseen(conn: Connection) -> None:
     conn.execute(gone.values(deleted_at=NOW, purge_at=NOW + timedelta(days=1)))
     before = assets.get(conn, asset_id, trashed=True)
     assert before is not None
-    since = events.bounds(conn)[1]
+    since = events.newest(conn, who.user_id)
     intake.fill(conn, before, incoming(conn), now=NOW)
     assert told(conn, who.user_id, since) == [{"id": asset_id, "deleted": True}]
 
@@ -259,7 +263,7 @@ def test_a_change_of_several_things_is_one_event(conn: Connection) -> None:
     who = rows.principal(conn)
     row = assets.get(conn, rows.asset(conn, who.user_id))
     assert row is not None
-    since = events.bounds(conn)[1]
+    since = events.newest(conn, who.user_id)
     place = {"project_id": row.project_id, "scene_id": None}
     assets.move(conn, row, **place, filename="b", now=NOW, changes={"visibility": "public"})
     (event,) = told(conn, who.user_id, since)

@@ -133,6 +133,8 @@ def settle(path: Path, *, as_of: datetime, lost: Iterable[Blob]) -> None:
         # that are to come may be one of those, and all are told to load anew.
         connection.execute("DELETE FROM event")
         connection.execute("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'event'", (FAR,))
+        if _has_column(connection, "user", "last_event"):  # a backup of before counted for all
+            connection.execute("UPDATE user SET last_event = last_event + ?", (FAR,))
         _look_first(connection, as_of.strftime(_MOMENT))
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode=WAL")
@@ -172,6 +174,11 @@ def _look_first(connection: sqlite3.Connection, as_of: str) -> None:
             "UPDATE token SET revoked_at = ? WHERE clip_id = ? AND revoked_at IS NULL",
             (as_of, clip_id),
         )
+
+
+def _has_column(connection: sqlite3.Connection, table: str, column: str) -> bool:
+    query = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
+    return connection.execute(query, (table, column)).fetchone() is not None
 
 
 def _referring(connection: sqlite3.Connection) -> list[tuple[str, str]]:

@@ -63,7 +63,7 @@ class _Run:
         outcome, database = self._outcome, self._place.database
         owners = Owners(notes=outcome.notes, dry=outcome.dry_run)
         await database.read(owners.set_default, owner, None)
-        self._places = Places(owners, outcome)
+        self._owners, self._places = owners, Places(owners, outcome)
         there = await self._objects.list()
         self._check_mapping(there)
         full = [one for one in there if one.size]
@@ -153,7 +153,10 @@ class _Run:
                 if await self._objects.read_md5(one) != digest.hexdigest():
                     raise Damaged("its bytes came differently when they were read again")
                 self._no_md5 += 1
-            await self._place.database.write(self._keep, one, wanted, incoming)
+            database = self._place.database
+            # First, as it may have to be made: then it can be named.
+            owner = await database.write(self._owners.find, wanted.user, datetime.now(UTC))
+            await database.about(owner.id or "").write(self._keep, one, wanted, incoming)
 
     def _keep(
         self, conn: Connection, one: Object, wanted: Wanted, incoming: intake.Incoming

@@ -221,7 +221,11 @@ class _Run:
                 self._report(done + come, self._total)
 
             async with self._place.copy(pieces, row.size, report) as incoming:
-                replaces = await self._place.database.write(self._keep, row, facts, incoming)
+                database = self._place.database
+                # First, as it may have to be made: then it can be named.
+                owner = await database.write(self._owners.find, facts.owner, datetime.now(UTC))
+                about = database.about(owner.id or "")
+                replaces = await about.write(self._keep, row, facts, incoming)
         if replaces:
             self._outcome.replaced.append(f"{row.kind.noun} {row.old}")
         if row.note is not None:

@@ -119,9 +119,9 @@ class Engine:
         self, count: int = 1, combine: bool = False, given: Mapping[str, Any] | None = None
     ) -> str:
         """A job with so many clips; each model gets `given`, too."""
+        admin = await self.work.database.read(users.first_admin)
 
         def create(conn: Connection) -> str:
-            admin = users.first_admin(conn)
             user_id = admin.id if admin else users.create(conn, "a", is_admin=True, now=START)
             return jobs.create_generate(
                 conn,
@@ -138,7 +138,13 @@ class Engine:
                 now=START,
             )
 
-        return await self.work.database.write(create)
+        return await self.work.database.about(admin.id if admin else "").write(create)
+
+    async def write(self, fn: Callable[..., Any], *args: Any, **values: Any) -> Any:
+        """A write about the one user of the folder."""
+        admin = await self.work.database.read(users.first_admin)
+        assert admin is not None
+        return await self.work.database.about(admin.id).write(fn, *args, **values)
 
     async def run(self, job_id: str) -> Row[Any]:
         """Take a job as far as it goes; its row."""

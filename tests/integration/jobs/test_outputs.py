@@ -191,7 +191,7 @@ async def test_a_second_answer_adds_nothing(one: Engine) -> None:
         jobs.change(conn, job_id, status="processing")
         assets.delete(conn, before[1].id)
 
-    await one.work.database.write(again)
+    await one.write(again)
     assert (await one.run(job_id)).status == "completed"
     assert [row.id for row in await one.assets(job_id)] == [before[0].id]
 
@@ -247,16 +247,14 @@ async def test_what_is_deleted_stays_deleted_and_the_rest_goes_on(one: Engine) -
     await one.run(job_id)
     main, _ = await one.assets(job_id)
     week = timedelta(days=7)
-    await one.work.database.write(removal.remove, "asset", [main.id], now=one.now, keep=week)
+    await one.write(removal.remove, "asset", [main.id], now=one.now, keep=week)
     one.provider.told, one.provider.files = made("script:a", inline(png(2))), {"a": png(1)}
     await one.save_due()
     assert (await one.clip(job_id)).asset_id == main.id
-    await one.work.database.write(removal.restore, "asset", [main.id], now=one.now)
+    await one.write(removal.restore, "asset", [main.id], now=one.now)
     assert len(await one.assets(job_id)) == 2
-    await one.work.database.write(
-        removal.remove, "asset", [main.id], now=one.now, keep=removal.FOREVER
-    )
-    assert await one.work.database.write(removal.purge, one.now)
+    await one.write(removal.remove, "asset", [main.id], now=one.now, keep=removal.FOREVER)
+    assert await one.write(removal.purge, main.user_id, one.now)
     assert (await one.clip(job_id)).asset_id is None
     [left] = await one.assets(job_id)
     assert await one.content(left) == png(2)
@@ -280,7 +278,7 @@ async def test_a_retry_has_outputs_of_its_own(tmp_path: Path) -> None:
         job_id = await one.order()
         await one.run(job_id)
         job = await one.job(job_id)
-        assert await one.work.database.write(retries.retry, job)
+        assert await one.write(retries.retry, job)
         one.provider.told = made(inline(png(2)), inline(png(3)))
         assert (await one.run(job_id)).status == "completed"
         kept = await one.assets(job_id)
@@ -397,7 +395,7 @@ async def test_a_result_that_never_comes_is_given_up_with_the_providers_words(
     assert "FAL answered 500: Internal Server Error" in job.error_message
     assert clips.RESULT <= one.now - began < clips.RESULT + timedelta(minutes=2)
     assert not job.notes
-    assert await one.work.database.write(retries.retry, job)
+    assert await one.write(retries.retry, job)
     one.provider.told = made(inline(PNG))
     assert (await one.run(job_id)).status == "completed"
     assert one.provider.submitted == 1
@@ -455,7 +453,7 @@ async def test_a_job_that_is_canceled_waits_for_nothing(
         one.now += timedelta(seconds=15)
         if (await one.job(job_id)).notes:
             noted = True
-            await one.work.database.write(jobs.change, job_id, cancel_requested=True)
+            await one.write(jobs.change, job_id, cancel_requested=True)
 
     monkeypatch.setattr(clips.ClipRun, "_pause", pause)
     one.provider.told = Passing("FAL answered 503: busy")

@@ -51,8 +51,9 @@ def test_a_restored_folder_has_every_byte_and_every_row(library: Library, tmp_pa
     with library.database() as old, closing(sqlite3.connect(new / "reelbase.db")) as db:
         schema = "SELECT type, name, sql FROM sqlite_schema ORDER BY type, name"
         assert db.execute(schema).fetchall() == old.execute(schema).fetchall()
+        users, last = "SELECT * FROM user", "SELECT last_event FROM user"
         for kind, name, _ in old.execute(schema).fetchall():
-            if kind == "table" and name not in ("chunk", "event", "sqlite_sequence"):
+            if kind == "table" and name not in ("chunk", "event", "user", "sqlite_sequence"):
                 rows = f'SELECT * FROM "{name}"'
                 assert sorted(map(repr, db.execute(rows))) == sorted(map(repr, old.execute(rows)))
         for pragma in ("page_size", "auto_vacuum", "journal_mode"):
@@ -60,9 +61,10 @@ def test_a_restored_folder_has_every_byte_and_every_row(library: Library, tmp_pa
             assert db.execute(asked).fetchone() == old.execute(asked).fetchone(), pragma
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
-        last = "SELECT seq FROM sqlite_sequence WHERE name = 'event'"
-        heard = old.execute("SELECT max(id) FROM event").fetchone()[0]
+        (heard,) = old.execute(last).fetchone()
         assert db.execute(last).fetchone()[0] > heard + 1000, "an old number means a new event"
+        db.execute("UPDATE user SET last_event = ?", (heard,))
+        assert db.execute(users).fetchall() == old.execute(users).fetchall()
     assert (new / "secret-key").read_text() == (library.folder / "secret-key").read_text()
     for name in ("secret-key", "reelbase.db"):
         assert (new / name).stat().st_mode & 0o077 == 0

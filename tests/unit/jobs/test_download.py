@@ -3,25 +3,18 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Row
 
-from server.catalog import assets, events, jobs, projects, users
-from server.db import sync_engine
-from server.egress import Guard, parse_allowed
+from server.catalog import assets, jobs, projects, users
+from server.db import sync_engine, transaction
 from server.ingest.output import Progress
-from server.ingest.ytdlp import YtDlp
-from server.jobs import download, process
-from server.jobs.context import Downloads
+from server.jobs import download
 from server.jobs.meter import Meter
-from server.jobs.nudge import Nudge
 from server.library import downloads, lifecycle
-from server.media import Inspection, Media, Source
 from server.migrate import migrate
-from tests.ingest.site import Site
-from tests.jobs.engine import engine
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -31,7 +24,7 @@ def conn(tmp_path: Path) -> Iterator[Connection]:
     """An empty installation."""
     migrate(tmp_path / "reelbase.db")
     engine = sync_engine(tmp_path / "reelbase.db")
-    with engine.begin() as opened:
+    with transaction(engine) as opened:
         yield opened
     engine.dispose()
 
@@ -169,73 +162,3 @@ def test_the_meter_with_a_file_between() -> None:
     assert meter.news() == {"status": "storing", "progress": 0.9}
     meter.took(50, 100)
     assert meter.news() == {"progress": 0.945}
-
-
-class Counting(Media):
-    """Counts how often a file is looked at."""
-
-    looks = 0
-
-    async def inspect(self, source: Source) -> Inspection:
-        self.looks += 1
-        return await super().inspect(source)
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    """A site with media."""
-    with Site() as running:
-        yield running
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("name", "kind", "has_poster"),
-    [
-        ("clip.mp4", "video", True),
-        ("index-last.mp4", "video", True),  # remuxed first: what is kept is what is looked at
-        ("tone.mp3", "audio", False),
-        ("picture.png", "image", True),
-    ],
-)
-async def test_a_download_is_inspected_once(
-    tmp_path: Path, site: Site, name: str, kind: str, has_poster: bool
-) -> None:
-    """A child process for each look: the first one has found all that processing would find."""
-    async with (
-        engine(tmp_path) as one,
-        Guard(allow_private=parse_allowed(site.allowed)).client() as client,
-    ):
-        media = Counting()
-        one.work.media = media
-        one.work.downloads = Downloads(
-            client=client,
-            ytdlp=cast(YtDlp, None),  # a plain file needs none
-            max_bytes=10_000_000,
-            max_seconds=60,
-            timeout=60,
-            stall=60,
-            retry=1,
-            at_once=1,
-        )
-        database = one.work.database
-        ordered = await database.write(order, site.url(name))
-        since = (await database.read(events.bounds))[1]
-        await download.run(one.work, ordered.job_id, Nudge())
-        assert await database.read(assets.to_process, 10) == []
-        await process.process(one.work, ordered.asset_id)
-        assert media.looks == 1
-        row = await database.read(assets.get, ordered.asset_id)
-        assert row is not None
-        assert (row.kind, row.storage_state, row.processing_state) == (kind, "stored", "done")
-        assert (row.duration is not None) == (kind != "image")
-        assert (row.width is not None) == has_poster
-        assert (row.poster_id is not None) == has_poster
-        if row.poster_id is not None:
-            poster = await database.read(assets.get, row.poster_id)
-            assert poster is not None
-            assert (poster.content_type, poster.processing_state) == ("image/jpeg", "done")
-            assert poster.filename == f"{row.filename.rpartition('.')[0]}-poster.jpg"
-        told = await database.read(events.after, row.user_id, since, 100)
-        states = [one.data["storage_state"] for one in told if one.data["id"] == row.id]
-        assert states == ["stored"]

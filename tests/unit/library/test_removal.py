@@ -7,7 +7,7 @@ from sqlalchemy import func, select, update
 
 from server.catalog import assets, projects, users
 from server.catalog.tables import asset
-from server.db import sync_engine
+from server.db import sync_engine, transaction
 from server.library import removal
 from server.migrate import migrate
 
@@ -19,7 +19,7 @@ def test_rows_are_taken_out_a_batch_at_a_time(tmp_path: Path) -> None:
     migrate(tmp_path / "reelbase.db")
     engine = sync_engine(tmp_path / "reelbase.db")
     count = 2 * removal.BATCH + 1
-    with engine.begin() as conn:
+    with transaction(engine) as conn:
         user_id = users.create(conn, "a", is_admin=True, now=NOW)
         project_id = projects.default_project(conn, user_id)
         for number in range(count):
@@ -40,8 +40,8 @@ def test_rows_are_taken_out_a_batch_at_a_time(tmp_path: Path) -> None:
     left = []
     more = True
     while more:
-        with engine.begin() as conn:
-            more = removal.purge(conn, NOW + timedelta(seconds=1))
+        with transaction(engine, user_id) as conn:
+            more = removal.purge(conn, user_id, NOW + timedelta(seconds=1))
             left.append(conn.execute(select(func.count()).select_from(asset)).scalar_one())
     engine.dispose()
     assert left == [removal.BATCH + 1, 1, 0, 0]
