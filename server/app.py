@@ -25,7 +25,7 @@ from server.blobs.sqlite import SqliteBlobs
 from server.blobs.volume import Volume
 from server.catalog import tokens as token_rows
 from server.catalog.keys import Principal
-from server.clock import Clock, SystemClock
+from server.clock import Clock
 from server.db import READ_SECONDS, READERS, Database
 from server.egress import Guard, authority, parse_allowed
 from server.errors import Invalid, ReelbaseError
@@ -98,6 +98,7 @@ class Application:
 
 def create_app(
     settings: Settings,
+    clock: Clock,
     *,
     writer: str,
     local: tuple[str, int],
@@ -111,7 +112,6 @@ def create_app(
     begin nothing new; then `stopping`, which ends the event streams.
     """
     volume = Volume(settings.data_dir, min_free=settings.min_free_bytes)
-    clock = SystemClock()
     database = Database(settings.database, clock, on_full=volume.release)
     blobs = SqliteBlobs(database, volume, writer=writer)
     signer = Tokens(settings.secret_keys())
@@ -119,10 +119,10 @@ def create_app(
     client = guard.client()
     media = Media()
     folder = settings.data_dir / "work"
-    downloads = _downloads(settings, folder)
+    downloads = _downloads(settings, folder, clock)
     # The sample provider fetches its images from this very process, and from nowhere else.
     own_client = Guard(allow_private=frozenset({local})).client()
-    providers = _providers(settings, media, own_client)
+    providers = _providers(settings, media, own_client, clock)
     own_url = f"http://{authority(*local)}"
     bases = {name: _base(settings, provider, own_url) for name, provider in providers.items()}
     access_log = AccessLog(database, clock)
@@ -298,7 +298,7 @@ def create_app(
         logging_config=None,
         debug=False,
     )
-    observed: ASGIApp = Observe(application, metrics)
+    observed: ASGIApp = Observe(application, metrics, clock)
     if application.cors_config is not None:
         observed = VaryByOrigin(observed)
     return Application(tus_protocol.Protocol(observed), application.lifespan, unfetched)
@@ -310,24 +310,25 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 
 def _providers(
-    settings: Settings, media: Media, own_client: httpx.AsyncClient
+    settings: Settings, media: Media, own_client: httpx.AsyncClient, clock: Clock
 ) -> dict[str, Provider]:
     """The providers that are set up, the default one first. Raises Invalid."""
     providers: dict[str, Provider] = {}
     if settings.replicate_api_token:
         with _named("Replicate", "REPLICATE_API_TOKEN, REPLICATE_BASE_URL"):
             providers["replicate"] = Replicate(
-                settings.replicate_api_token, base_url=settings.replicate_base_url
+                settings.replicate_api_token, clock, base_url=settings.replicate_base_url
             )
     if settings.fal_key:
         with _named("FAL", "FAL_KEY, FAL_QUEUE_URL, FAL_JWKS_URL"):
             providers["fal"] = Fal(
                 settings.fal_key,
+                clock,
                 queue_url=settings.fal_queue_url,
                 jwks_url=settings.fal_jwks_url,
             )
     if not providers:
-        providers["sample"] = Sample(media, settings.data_dir / "sample", own_client)
+        providers["sample"] = Sample(media, settings.data_dir / "sample", own_client, clock)
     return providers
 
 
@@ -345,7 +346,7 @@ def _named(part: str, variables: str) -> Iterator[None]:
         ) from None
 
 
-def _downloads(settings: Settings, folder: Path) -> Downloads:
+def _downloads(settings: Settings, folder: Path, clock: Clock) -> Downloads:
     """How URLs are fetched: through the operator's proxy, if there is one."""
     with _named("The download proxy", "REELBASE_DOWNLOAD_PROXY"):
         guard = Guard(
@@ -355,6 +356,7 @@ def _downloads(settings: Settings, folder: Path) -> Downloads:
     ytdlp = YtDlp(
         work_dir=folder.absolute(),
         guard=guard,
+        clock=clock,
         max_bytes=settings.max_download_bytes,
         max_duration=settings.max_download_seconds,
         timeout=settings.download_timeout,

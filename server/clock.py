@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -52,3 +53,22 @@ async def wait(clock: Clock, something: Awaitable[object], seconds: float) -> bo
     finally:
         timer.cancel()
         awaited.cancel()
+
+
+@asynccontextmanager
+async def timeout(clock: Clock, seconds: float) -> AsyncIterator[None]:
+    """End what is done inside after so many seconds, as `asyncio.timeout`: raises TimeoutError.
+
+    Unlike `wait` it makes no task of what is waited for: a lock is held by who has asked for it.
+    """
+    async with asyncio.timeout(None) as waiting:
+
+        async def end() -> None:
+            await clock.sleep(seconds)
+            waiting.reschedule(0.0)  # the event loop's time: at once
+
+        timer = asyncio.create_task(end())
+        try:
+            yield
+        finally:
+            timer.cancel()

@@ -413,6 +413,7 @@ class Database:
         self, path: Path, clock: Clock, *, on_full: Callable[[], bool] = lambda: False
     ) -> None:
         self.path = path
+        self.clock = clock
         self._on_full = on_full
         self._writer = _Session(path, clock, readonly=False)
         self._readers = [_Session(path, clock, readonly=True) for _ in range(READERS)]
@@ -463,6 +464,7 @@ class Database:
         """
         loop = asyncio.get_running_loop()
         seconds = self._read_seconds
+        # Not the Clock: it bounds what a thread of this machine does.
         deadline = None if seconds is None else loop.time() + seconds
         try:
             async with asyncio.timeout_at(deadline):

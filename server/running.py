@@ -5,13 +5,13 @@ import contextlib
 import os
 import socket
 import threading
-import time
 from types import FrameType
 
 import structlog
 import uvicorn
 
 from server.app import Application
+from server.clock import Clock
 
 log = structlog.get_logger(__name__)
 
@@ -37,13 +37,14 @@ class Server(uvicorn.Server):
         application: Application,
         draining: asyncio.Event,
         stopping: asyncio.Event,
+        clock: Clock,
         *,
         seconds: float,
     ) -> None:
         super().__init__(config)
         self._application = application
         self._draining, self._stopping = draining, stopping
-        self._seconds = seconds
+        self._seconds, self._monotonic = seconds, clock.monotonic
         self._deadline: float | None = None
         self._said = False
         self._opened = contextlib.AsyncExitStack()
@@ -54,7 +55,7 @@ class Server(uvicorn.Server):
         # Nobody waits for it, it is only looked at: safe within a signal handler.
         self._draining.set()
         if self._deadline is None:
-            self._deadline = time.monotonic() + self._seconds
+            self._deadline = self._monotonic() + self._seconds
             exit_within(self._seconds + END, "the shutdown does not end: cut off")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -76,7 +77,7 @@ class Server(uvicorn.Server):
         if not self._said:
             self._said = True
             log.info("draining", seconds=self._seconds)
-        left = 0.0 if self._deadline is None else self._deadline - time.monotonic()
+        left = 0.0 if self._deadline is None else self._deadline - self._monotonic()
         if self.force_exit or left <= 0:
             return True
         return not await self._unfetched(left)
@@ -92,7 +93,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """See uvicorn."""
         self._stopping.set()
-        left = 0.0 if self._deadline is None else self._deadline - time.monotonic()
+        left = 0.0 if self._deadline is None else self._deadline - self._monotonic()
         # Without it uvicorn waits for the last viewer of the longest video.
         self.config.timeout_graceful_shutdown = max(1, int(left))
         await super().shutdown(sockets)
@@ -108,7 +109,8 @@ def exit_within(seconds: float, words: str) -> None:
     """End the process after so many seconds if it has not ended by itself.
 
     A thread that never returns, or a task that ignores its cancellation, would keep it, and with
-    it the lock of the data folder, for ever.
+    it the lock of the data folder, for ever. A thread's timer, not the Clock's: the event loop
+    may be what does not end.
     """
 
     def leave() -> None:

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
@@ -19,7 +19,8 @@ from sqlalchemy import Connection
 from server.app import create_app
 from server.blobs.locks import Locked, LockFile
 from server.catalog import keys, users
-from server.db import transaction
+from server.clock import SystemClock
+from server.db import now, transaction
 from server.egress import authority
 from server.errors import ReelbaseError
 from server.library.backup.target import open_target
@@ -78,8 +79,14 @@ def _serve(settings: Settings, host: str, port: int) -> None:
         url = settings.outside_url or f"http://{reached}:{bound}"
         _first_keys(settings, url)
         draining, stopping = asyncio.Event(), asyncio.Event()
+        clock = SystemClock()
         application = create_app(
-            settings, writer=writer, local=(reached, bound), draining=draining, stopping=stopping
+            settings,
+            clock,
+            writer=writer,
+            local=(reached, bound),
+            draining=draining,
+            stopping=stopping,
         )
         config = uvicorn.Config(
             application.asgi,
@@ -100,9 +107,10 @@ def _serve(settings: Settings, host: str, port: int) -> None:
             local=f"http://{authority(reached, bound)}",
             data=str(settings.data_dir),
         )
-        Server(config, application, draining, stopping, seconds=settings.shutdown_seconds).run(
-            sockets=[listener]
+        server = Server(
+            config, application, draining, stopping, clock, seconds=settings.shutdown_seconds
         )
+        server.run(sockets=[listener])
 
 
 def _check_volume(settings: Settings) -> None:
@@ -162,23 +170,23 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
 
 def _first_keys(settings: Settings, url: str) -> None:
     """See to it that there is an admin with a key, and tell a terminal how to sign in."""
-    now = datetime.now(UTC)
     terminal = sys.stderr.isatty()
     engine = open_existing(settings.database)
     try:
         with engine.connect() as conn:
+            at = now(conn)
             admin = users.first_admin(conn)
         with transaction(engine, *([] if admin is None else [admin.id])) as conn:
             if admin is None:
-                admin_id = users.create(conn, "admin", is_admin=True, now=now)
+                admin_id = users.create(conn, "admin", is_admin=True, now=at)
                 if settings.bootstrap_key is None:
-                    _show_key(conn, settings, admin_id, terminal, now)
+                    _show_key(conn, settings, admin_id, terminal, at)
             else:
                 admin_id = admin.id
             if settings.bootstrap_key is not None:
-                _accept(conn, admin_id, settings.bootstrap_key, now)
+                _accept(conn, admin_id, settings.bootstrap_key, at)
             if terminal:
-                _show_link(conn, admin_id, url, now)
+                _show_link(conn, admin_id, url, at)
     finally:
         engine.dispose()
 

@@ -65,7 +65,10 @@ def _chunk(connection: sqlite3.Connection, row: int) -> object:
 
 
 class Pace:
-    """Keeps a long read to a number of bytes a second, so that it disturbs nobody."""
+    """Keeps a long read to a number of bytes a second, so that it disturbs nobody.
+
+    For threads, where real bytes are read: the Clock waits on the event loop alone.
+    """
 
     def __init__(self, rate: float | None) -> None:
         """`rate` in bytes a second; None: as fast as it goes."""

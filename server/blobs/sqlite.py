@@ -157,7 +157,7 @@ class SqliteBlobs:
             except StorageFull:
                 # On a full disk it takes the reserve to delete anything.
                 done += await self._db.write(_delete_some, blob_ids[done:])
-            await asyncio.sleep(STEP)  # let others write in between
+            await self._db.clock.sleep(STEP)  # let others write in between
 
     async def presign(self, blob_id: int) -> str | None:
         """See BlobStore: SQLite has no URL of its own."""
@@ -197,6 +197,7 @@ def _insert(conn: Connection, blob_id: int, begin: int, data: bytes) -> None:
 
 def _delete_some(conn: Connection, blob_ids: Sequence[int]) -> int:
     """Delete chunks, of each blob from the end, for a short while; of how many none is left."""
+    # Not the Clock: it is the disk that is measured.
     deadline = time.monotonic() + STEP
     done = 0
     while done < len(blob_ids) and time.monotonic() < deadline:
@@ -218,7 +219,8 @@ class _Reader:
     A thread hop costs more than a read from memory, and a read from a slow volume on the event
     loop stops everybody. So the blocks that were read lately are remembered, about as many as
     the page cache surely holds, and only those are read on the loop. When such a read turns out
-    slow, all is taken for cold again, unless it had only waited for the processor.
+    slow, all is taken for cold again, unless it had only waited for the processor. What is
+    measured here is the machine: not by the Clock.
     """
 
     def __init__(self, path: Path) -> None:

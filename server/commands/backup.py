@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from server.clock import SystemClock
 from server.commands.options import Rate, as_json, data_dir
 from server.commands.progress import progress
 from server.errors import Invalid, NotFound, ReelbaseError
@@ -54,6 +55,7 @@ def backup(
         made = make.make(
             settings.database,
             place,
+            SystemClock(),
             keep=keep or settings.backup_keep,
             secret=_secret_file(settings),
             rate=None if rate is None else rate * MB,

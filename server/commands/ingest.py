@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -17,7 +16,7 @@ from server.blobs.volume import Volume
 from server.catalog import jobs, projects
 from server.catalog.records import Job, User
 from server.commands.options import as_json, data_dir, user_named
-from server.db import reading_engine, transaction
+from server.db import now, reading_engine, transaction
 from server.egress import Guard, parse_allowed
 from server.errors import NotFound, ReelbaseError, Unavailable
 from server.library import downloads
@@ -145,7 +144,7 @@ def _order(
             url=verdict,
             filename=None,
             reference=None,
-            now=datetime.now(UTC),
+            now=now(conn),
         )
         outcomes.append(Outcome(url, "queued", ordered.job_id, ordered.asset_id))
     return outcomes
@@ -170,7 +169,7 @@ def _wait(engine: Engine, folder: Path, outcomes: Sequence[Outcome]) -> None:
                 raise Unavailable(
                     "The server has stopped. What is not fetched yet goes on when it runs again."
                 )
-            time.sleep(LOOK)
+            time.sleep(LOOK)  # the Clock waits on an event loop, and here is none
 
 
 def _note(one: Outcome, row: Job | None) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from server.catalog import keys, records, users
 from server.catalog.names import check_name
 from server.commands.options import as_json, data_dir, engine_of, iso, user_named
-from server.db import is_about, transaction
+from server.db import is_about, now, transaction
 from server.errors import Invalid, NotFound
 from server.settings import load
 
@@ -46,11 +46,11 @@ def keys_create(
 ) -> None:
     """Make a key and print it, this once."""
     check_name(name, "key")
-    now = datetime.now(UTC)
-    expires_at = now + timedelta(days=expires_in_days) if expires_in_days else None
     engine = engine_of(load(data_dir=data_dir))
     with engine.connect() as conn:
+        at = now(conn)
         found = users.first_admin(conn) if user is None else users.find(conn, user)
+    expires_at = at + timedelta(days=expires_in_days) if expires_in_days else None
     if found is None:
         if user is None:
             raise Invalid("There is no user yet: name one with --user.")
@@ -64,14 +64,12 @@ def keys_create(
         if found is None:
             assert user is not None
             users.check_name(conn, user)
-            user_id = users.create(conn, user, is_admin="admin" in scopes, now=now)
+            user_id = users.create(conn, user, is_admin="admin" in scopes, now=at)
         elif users.get(conn, found.id) is None:
             raise NotFound(f"User {found.name} was deleted meanwhile.")
         else:
             user_id = found.id
-        key_id, key = keys.create(
-            conn, user_id, name, scopes=scopes, now=now, expires_at=expires_at
-        )
+        key_id, key = keys.create(conn, user_id, name, scopes=scopes, now=at, expires_at=expires_at)
     if as_json:
         click.echo(json.dumps({"id": key_id, "user_id": user_id, "key": key}))
     else:
@@ -91,6 +89,7 @@ def keys_list(user: str | None, as_json: bool, data_dir: Path | None) -> None:
         rows = keys.list_keys(conn, None if user is None else user_named(conn, user).id)
         names = {row.id: row.name for row in users.list_all(conn)}
         makers = {row.id: row.name for row in keys.list_keys(conn, None)}
+        at = now(conn)
     if as_json:
         click.echo(json.dumps([_key(row, makers) for row in rows], indent=2))
         return
@@ -98,7 +97,7 @@ def keys_list(user: str | None, as_json: bool, data_dir: Path | None) -> None:
         used = f"{row.last_used_at:%Y-%m-%d %H:%M}" if row.last_used_at else "never used"
         maker = f"  (made by {row.created_by})" if row.created_by else ""
         click.echo(
-            f"{row.id}  {_state(row):7}  {row.hint}  {names.get(row.user_id, row.user_id)}  "
+            f"{row.id}  {_state(row, at):7}  {row.hint}  {names.get(row.user_id, row.user_id)}  "
             f"{','.join(row.scopes)}  {used}  {row.name}{maker}"
         )
 
@@ -110,8 +109,7 @@ def keys_list(user: str | None, as_json: bool, data_dir: Path | None) -> None:
 def keys_revoke(key_id: str, cascade: bool, data_dir: Path | None) -> None:
     """Make a key worth nothing, from the next request on."""
     engine = engine_of(load(data_dir=data_dir))
-    now = datetime.now(UTC)
-    done, made = _revoke(engine, key_id, now, cascade=cascade)
+    done, made = _revoke(engine, key_id, cascade=cascade)
     click.echo("Revoked." if done else "It was revoked before.", err=True)
     if not made:
         return
@@ -126,30 +124,29 @@ def keys_revoke(key_id: str, cascade: bool, data_dir: Path | None) -> None:
         )
 
 
-def _revoke(
-    engine: Engine, key_id: str, now: datetime, *, cascade: bool
-) -> tuple[bool, list[records.Key]]:
+def _revoke(engine: Engine, key_id: str, *, cascade: bool) -> tuple[bool, list[records.Key]]:
     """Revoke a key, with `cascade` what it made, too; whether it was good, and what it made."""
     owners: set[str] = set()
     while True:
         with transaction(engine, *owners) as conn:
+            at = now(conn)
             key = keys.get(conn, key_id)
             if key is None:
                 raise NotFound(f"There is no key {key_id}.")
-            made = keys.made_by(conn, key_id, now)
+            made = keys.made_by(conn, key_id, at)
             owners = {key.user_id, *(one.user_id for one in made if cascade)}
             # The first time nobody is named: then it is known who is to be.
             if is_about(conn, owners):
-                done = keys.revoke(conn, key_id, now)
+                done = keys.revoke(conn, key_id, at)
                 for one in made if cascade else ():
-                    keys.revoke(conn, one.id, now)
+                    keys.revoke(conn, one.id, at)
                 return done, made
 
 
-def _state(row: Any) -> str:
+def _state(row: Any, at: datetime) -> str:
     if row.revoked_at is not None:
         return "revoked"
-    return "good" if keys.is_good(row, datetime.now(UTC)) else "expired"
+    return "good" if keys.is_good(row, at) else "expired"
 
 
 def _key(row: Any, makers: Mapping[str, str]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import click
 
@@ -134,5 +133,5 @@ async def _run(settings: Settings, outcome: Outcome, work: Work, report: Report)
         if not outcome.dry_run:
             # What an import that was cut off has left half-written.
             locks = settings.data_dir / "locks"
-            await collect.sweep_unfinished(store.database, locks, datetime.now(UTC))
+            await collect.sweep_unfinished(store.database, locks, store.database.clock.now())
         await work(Place(store.database, store.blobs), store.volume, report)

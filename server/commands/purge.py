@@ -3,7 +3,7 @@
 import asyncio
 import json
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from server.blobs import rows
 from server.catalog import jobs, projects, uploads
 from server.commands.options import as_json, data_dir, engine_of, user_named
 from server.commands.store import Store, opened
-from server.db import layout
+from server.db import layout, now
 from server.errors import NotFound, ReelbaseError
 from server.library import collect, removal, usage
 from server.library.words import count_of, size_of
@@ -132,8 +132,7 @@ async def _run(settings: Settings, chosen: list[Any], emptied: list[str]) -> Pur
 
 
 def _remove(conn: Connection, project_id: str) -> tuple[removal.Sum, bool]:
-    now = datetime.now(UTC)
-    gone = removal.remove(conn, "project", [project_id], now=now, keep=removal.FOREVER)
+    gone = removal.remove(conn, "project", [project_id], now=now(conn), keep=removal.FOREVER)
     return gone, jobs.any_active(conn, project_id)
 
 
@@ -147,14 +146,15 @@ async def _give_back(store: Store, keep: timedelta) -> None:
     """What the server does every few seconds. Both may do it at once, so that either can come to
     what the other has not finished: it is over when the file has become smaller.
     """
-    await collect.empty_trash(store.database, datetime.now(UTC), keep)
+    clock = store.database.clock
+    await collect.empty_trash(store.database, clock.now(), keep)
     for _ in range(ROUNDS):
-        await collect.collect(store.database, store.blobs, store.volume, datetime.now(UTC))
+        await collect.collect(store.database, store.blobs, store.volume, clock.now())
         await store.database.checkpoint()
         wanted = await store.database.read(_size_wanted)
         if wanted is not None and store.database.path.stat().st_size <= wanted:
             return
-        await asyncio.sleep(PAUSE)
+        await clock.sleep(PAUSE)
 
 
 def _size_wanted(conn: Connection) -> int | None:

@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -130,7 +129,7 @@ async def _repair_one(
 
 
 async def _sources(database: Database, damaged: Blob) -> list[str]:
-    return await database.read(repair.sources, damaged, datetime.now(UTC))
+    return await database.read(repair.sources, damaged, database.clock.now())
 
 
 async def _from_backup(url: str, damaged: Blob) -> AsyncGenerator[bytes, None]:

@@ -85,7 +85,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
         return await self._connect(host, port, timeout)
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # httpcore's own, between attempts to connect
 
 
 class _Body(httpx.AsyncByteStream):

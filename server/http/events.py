@@ -5,7 +5,6 @@ A client that comes back with `Last-Event-ID` hears what it has missed, each eve
 order; one that was away for longer than events are kept hears `reset`, and should load anew.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -56,8 +55,8 @@ async def _stream(
     request: Request[Any, Any, State], services: Services, principal: Principal, last: int | None
 ) -> AsyncGenerator[ServerSentEventMessage, None]:
     pulse = services.pulse
-    loop = asyncio.get_running_loop()
-    silent_until = loop.time() + PING
+    monotonic = services.clock.monotonic
+    silent_until = monotonic() + PING
     while not pulse.stopping:
         ticket = pulse.ticket()
         rows = None
@@ -72,12 +71,12 @@ async def _stream(
             last = row.number
             yield ServerSentEventMessage(data=json.dumps(row.data), event=row.noun, id=row.number)
         if rows:
-            silent_until = loop.time() + PING
+            silent_until = monotonic() + PING
             continue
         # The pulse beats for others' changes, too: they must not put a ping off.
-        await pulse.wait(ticket, max(0.0, silent_until - loop.time()))
-        if loop.time() >= silent_until:
-            silent_until = loop.time() + PING
+        await pulse.wait(ticket, max(0.0, silent_until - monotonic()))
+        if monotonic() >= silent_until:
+            silent_until = monotonic() + PING
             # An event, not a comment, so that a page can tell silence from a dead connection.
             yield ServerSentEventMessage(data="{}", event="ping")
         # A key that was revoked stops hearing, too.
@@ -90,13 +89,13 @@ async def _stream(
 
 async def wait_for_end(services: Services, job_id: str, seconds: float) -> None:
     """Return when a job has ended, or after so many seconds."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + seconds
+    monotonic = services.clock.monotonic
+    until = monotonic() + seconds
 
     def ended(conn: Connection) -> bool:
         return events.job_ended(conn, job_id)
 
-    while not services.pulse.stopping and (left := until - loop.time()) > 0:
+    while not services.pulse.stopping and (left := until - monotonic()) > 0:
         ticket = services.pulse.ticket()
         if await services.database.read(ended):
             return

@@ -6,13 +6,13 @@ Litestar's middleware runs after routing only, and its logging plugin logs bodie
 import asyncio
 import logging
 import os
-import time
 
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import Counter
 
+from server.clock import Clock
 from server.http.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -24,8 +24,8 @@ _QUIET = ("/healthz", "/readyz", "/metrics")
 class Observe:
     """Wraps the application; unhandled errors have been answered inside."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Metrics, clock: Clock) -> None:
+        self._app, self._metrics, self._monotonic = app, metrics, clock.monotonic
         # labels() takes longer than counting.
         self._counters: dict[tuple[str, str, int], Counter] = {}
 
@@ -38,7 +38,7 @@ class Observe:
         request_id = os.urandom(8).hex()
         # Each request is a task with a context of its own: there is nothing to be cleared.
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        begun = time.perf_counter()
+        begun = self._monotonic()
         status = 0
 
         async def tagged(message: Message) -> None:
@@ -55,7 +55,7 @@ class Observe:
             # uvicorn cancels what outlives the shutdown's time: no error, and no traceback.
             log.info("request cut off by the shutdown")
         finally:
-            seconds = time.perf_counter() - begun
+            seconds = self._monotonic() - begun
             # The template, never the path: ids would make labels without end.
             route = scope.get("path_template") or "unknown"
             self._counter(method, route, status or 499).inc()

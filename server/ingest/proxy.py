@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpcore
 
+from server.clock import Clock
 from server.egress import BlockedAddress, Guard, authority, check_url, split_authority
 from server.errors import ReelbaseError
 
@@ -33,14 +34,14 @@ _HOP_BY_HOP = {b"connection", b"keep-alive", b"proxy-connection", b"proxy-author
 class Proxy:
     """What one running proxy knows. `url` carries the credential; `received` counts bytes."""
 
-    def __init__(self, guard: Guard, *, max_bytes: int | None, idle: float) -> None:
+    def __init__(self, guard: Guard, clock: Clock, *, max_bytes: int | None, idle: float) -> None:
         """Bytes from all targets together until the tap is closed; seconds without any."""
         self.url = ""
         self.port = 0
         self.received = 0
         self.exhausted = False  # max_bytes was reached
         self.blocked: BlockedAddress | None = None  # the last refusal
-        self._guard = guard
+        self._guard, self._monotonic = guard, clock.monotonic
         self._max_bytes = max_bytes
         self._idle = idle
         self._secret = secrets.token_urlsafe(24)
@@ -51,12 +52,12 @@ class Proxy:
     @property
     def busy(self) -> float:
         """Seconds since when some target has been waited for without a pause; 0 if none is."""
-        return asyncio.get_running_loop().time() - self._since if self._active else 0.0
+        return self._monotonic() - self._since if self._active else 0.0
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
         if not self._active:
-            self._since = asyncio.get_running_loop().time()
+            self._since = self._monotonic()
         self._active += 1
         try:
             yield
@@ -190,13 +191,13 @@ class Proxy:
 
 @asynccontextmanager
 async def forward_proxy(
-    guard: Guard, *, max_bytes: int | None = None, idle: float = 60.0
+    guard: Guard, clock: Clock, *, max_bytes: int | None = None, idle: float = 60.0
 ) -> AsyncIterator[Proxy]:
     """A proxy that runs inside the `async with` and refuses what the guard refuses.
 
     `max_bytes` is for all answers together; `idle` is in seconds without a byte from a target.
     """
-    proxy = Proxy(guard, max_bytes=max_bytes, idle=idle)
+    proxy = Proxy(guard, clock, max_bytes=max_bytes, idle=idle)
     server = await proxy.start()
     try:
         yield proxy

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from server.clock import Clock
 from server.egress import Guard
 from server.ingest.errors import IngestError, explain
 from server.ingest.output import DONE, META, PROGRESS, Output, Progress
@@ -70,6 +71,7 @@ class YtDlp:
         *,
         work_dir: Path,
         guard: Guard,
+        clock: Clock,
         max_bytes: int,
         max_duration: float,
         timeout: float,
@@ -78,7 +80,7 @@ class YtDlp:
         sniff: Callable[[bytes], bool] | None = None,
     ) -> None:
         self._work_dir = work_dir
-        self._guard = guard
+        self._guard, self._clock = guard, clock
         self._max_bytes = max_bytes
         self._max_duration = max_duration
         self._timeout = timeout
@@ -116,7 +118,9 @@ class YtDlp:
         folder = self._make_folder()  # not in a thread: cancelled, that would make it afterwards
         try:
             # Three times: a video and its sound, with pages, playlists and retries.
-            async with forward_proxy(self._guard, max_bytes=3 * self._max_bytes) as proxy:
+            async with forward_proxy(
+                self._guard, self._clock, max_bytes=3 * self._max_bytes
+            ) as proxy:
                 fetched = await self._run(url, folder, proxy, on_progress)
             yield fetched
         finally:
@@ -153,7 +157,7 @@ class YtDlp:
         """End the process when a connection has passed next to nothing on for a while."""
         while True:
             before = proxy.received
-            await asyncio.sleep(self._stall)
+            await self._clock.sleep(self._stall)
             if proxy.busy >= self._stall and proxy.received - before < MIN_RATE * self._stall:
                 output.stalled = True
                 _let_go(process)

@@ -45,7 +45,7 @@ async def empty_trash(database: Database, now: datetime, keep: timedelta) -> Non
         more = True
         while more:
             more = await about.write(removal.purge, user_id, now)
-            await asyncio.sleep(0.01)  # let others write in between
+            await database.clock.sleep(0.01)  # let others write in between
 
 
 async def collect(database: Database, store: BlobStore, volume: Volume, now: datetime) -> int:
@@ -59,7 +59,7 @@ async def collect(database: Database, store: BlobStore, volume: Volume, now: dat
     orphaned = await database.read(assets.orphaned_blobs)
     for first in range(0, len(orphaned), BURY):
         await database.write(assets.bury_blobs, orphaned[first : first + BURY])
-        await asyncio.sleep(0.01)  # let others write in between
+        await database.clock.sleep(0.01)  # let others write in between
     dead = await database.read(rows.dead)
     await store.delete(dead)
     if free := await database.vacuum(0):
@@ -67,7 +67,7 @@ async def collect(database: Database, store: BlobStore, volume: Volume, now: dat
         # Stops when others free pages as fast as we cut them off: the next round goes on.
         while 0 < free < before:
             before, free = free, await database.vacuum(VACUUM_PAGES)
-            await asyncio.sleep(0.03)
+            await database.clock.sleep(0.03)
         await database.checkpoint()
     volume.keep()
     return len(dead)

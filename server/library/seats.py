@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from server.clock import Clock, timeout
 from server.errors import ReelbaseError, Unavailable
 
 # In seconds. A connection from which nothing has come for QUIET leaves for another one, and in
@@ -40,6 +41,7 @@ class UploadStalled(ReelbaseError):
 class Seat:
     """The right to write to one upload."""
 
+    clock: Clock
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     users: int = 0
     stopping: bool = False
@@ -52,14 +54,24 @@ class Seat:
     def vacate(self) -> None:
         """Have whoever is here leave, when it waits for bytes the next time or does so now."""
         self.unwanted = True
-        if self.waiting is not None:
-            self.waiting.reschedule(asyncio.get_running_loop().time())
-            self.waiting = None
+        self._wait_no_longer()
 
     def is_quiet(self) -> bool:
         """Whether bytes have been waited for in vain for a while."""
-        now = asyncio.get_running_loop().time()
-        return self.waiting is not None and now - self.since > QUIET
+        return self.waiting is not None and self.clock.monotonic() - self.since > QUIET
+
+    async def watch(self) -> None:
+        """End a wait that lasts too long: one task for all pieces, as each needs to be cheap."""
+        while True:
+            left = STALL - (self.clock.monotonic() - self.since) if self.waiting else STALL
+            if left <= 0:
+                self._wait_no_longer()
+            await self.clock.sleep(left if left > 0 else STALL)
+
+    def _wait_no_longer(self) -> None:
+        if self.waiting is not None:
+            self.waiting.reschedule(0.0)  # the event loop's time: at once
+            self.waiting = None
 
     async def next(self, stream: AsyncGenerator[bytes, None]) -> bytes | None:
         """The next piece, None after the last.
@@ -67,10 +79,10 @@ class Seat:
         Raises UploadLocked when another request has taken over, UploadStalled, Unavailable when
         the service is ending, and what `stream` raises.
         """
-        self.since = asyncio.get_running_loop().time()
+        self.since = self.clock.monotonic()
         try:
             if not self.unwanted:
-                async with asyncio.timeout(STALL) as self.waiting:
+                async with asyncio.timeout(None) as self.waiting:
                     return await anext(stream, None)
         except TimeoutError:
             pass
@@ -90,7 +102,8 @@ class Seat:
 class Seats:
     """The seats that are taken, by upload."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._seats: dict[str, Seat] = {}
 
     @asynccontextmanager
@@ -99,13 +112,15 @@ class Seats:
 
         Raises UploadLocked when who has it does not leave.
         """
-        seat = self._seats.setdefault(upload_id, Seat())
+        seat = self._seats.setdefault(upload_id, Seat(self._clock))
         seat.users += 1
         try:
             await self._sit_down(seat, at_once)
+            watching = asyncio.create_task(seat.watch())
             try:
                 yield seat
             finally:
+                watching.cancel()
                 seat.lock.release()
         finally:
             seat.users -= 1
@@ -119,17 +134,16 @@ class Seats:
             seat.vacate()
 
     async def _sit_down(self, seat: Seat, at_once: bool) -> None:
-        now = asyncio.get_running_loop().time
-        deadline = now() + PATIENCE
+        deadline = self._clock.monotonic() + PATIENCE
         while True:
             if at_once or seat.is_quiet():
                 seat.vacate()
             try:
-                async with asyncio.timeout(POLL):
+                async with timeout(self._clock, POLL):
                     await seat.lock.acquire()
                 break
             except TimeoutError:
-                if now() > deadline:
+                if self._clock.monotonic() > deadline:
                     raise UploadLocked(
                         "Another request is sending bytes of this upload. Ask how far it is when "
                         "that one has ended.",

@@ -61,7 +61,7 @@ class Uploads:
         """`lifetime`: for how many seconds an upload is kept that nobody goes on with."""
         self._db, self._blobs, self._volume, self._clock = database, blobs, volume, clock
         self._lifetime = timedelta(seconds=lifetime)
-        self._seats = Seats()
+        self._seats = Seats(clock)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Complete what a crash has left full; when a shutdown begins, end what is under way."""

@@ -7,13 +7,14 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from server import json_bounds
+from server.clock import Clock
 from server.providers import models
 from server.providers.answers import (
     AnswerTooLarge,
@@ -62,6 +63,7 @@ class Fal:
     def __init__(
         self,
         key: str,
+        clock: Clock,
         *,
         queue_url: str = "https://queue.fal.run",
         jwks_url: str = "https://rest.fal.ai/.well-known/jwks.json",
@@ -70,6 +72,7 @@ class Fal:
         timeout: float = 30.0,
     ) -> None:
         """`keep_outputs`: for how long FAL is asked to serve what it made; times in seconds."""
+        self._clock = clock
         self._queue_url = queue_url.rstrip("/")
         self._jwks_url = jwks_url
         self._keep = keep_outputs
@@ -79,7 +82,7 @@ class Fal:
         self._client = httpx.AsyncClient(
             transport=LimitedTransport(), timeout=httpx.Timeout(timeout, connect=10.0)
         )
-        self._keys = Renewed(self._fetch_keys)
+        self._keys = Renewed(self._fetch_keys, clock)
 
     def models(self) -> tuple[ModelInfo, ...]:
         """See `base.Provider`."""
@@ -136,7 +139,7 @@ class Fal:
         if not answer.is_success or not isinstance(request_id, str):
             words = read_failure(answer).message
             raise Unknown(f"FAL failed while submitting: {words}")
-        now = datetime.now(UTC)
+        now = self._clock.now()
         urls = {name: told.get(name) for name in ("status_url", "response_url", "cancel_url")}
         return Prediction(
             id=request_id,
@@ -215,9 +218,9 @@ class Fal:
     async def verify_webhook(self, body: bytes, headers: Mapping[str, str]) -> Prediction:
         """See `base.Provider`. FAL tells of the end only, and never of the model."""
         keys = await self._keys.get()
-        problem = problem_with(body, headers, keys)
+        problem = problem_with(body, headers, keys, self._clock.now())
         if problem and (newer := await self._keys.instead_of(keys)):
-            problem = problem_with(body, headers, newer)
+            problem = problem_with(body, headers, newer, self._clock.now())
         if problem:
             raise BadWebhook(f"Not a genuine FAL webhook: {problem}")
         told = _object(body)
@@ -236,7 +239,7 @@ class Fal:
         await self._client.aclose()
 
     def _succeeded(self, payload: object, **common: Any) -> Prediction:
-        submitted = datetime.now(UTC)
+        submitted = self._clock.now()
         if "submitted_at" in common["handles"]:
             submitted = datetime.fromisoformat(common["handles"]["submitted_at"])
         found = find_files(payload, submitted + self._keep)

@@ -5,8 +5,8 @@ Source: https://fal.ai/docs/documentation/model-apis/inference/webhooks.
 
 import base64
 import hashlib
-import time
 from collections.abc import Mapping
+from datetime import datetime
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -30,7 +30,9 @@ def read_keys(jwks: object) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def problem_with(body: bytes, headers: Mapping[str, str], keys: tuple[bytes, ...]) -> str | None:
+def problem_with(
+    body: bytes, headers: Mapping[str, str], keys: tuple[bytes, ...], now: datetime
+) -> str | None:
     """Why a webhook is not to be believed; None when it is genuine and fresh."""
     lower = {name.lower(): value for name, value in headers.items()}
     names = ("request-id", "user-id", "timestamp", "signature")
@@ -39,7 +41,7 @@ def problem_with(body: bytes, headers: Mapping[str, str], keys: tuple[bytes, ...
     if missing:
         return f"the header {_PREFIX}{missing[0]} is missing"
     try:
-        age = abs(time.time() - int(parts["timestamp"]))
+        age = abs(now.timestamp() - int(parts["timestamp"]))
         signature = bytes.fromhex(parts["signature"])
     except (ValueError, OverflowError):
         return "its headers cannot be read"

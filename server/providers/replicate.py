@@ -20,6 +20,7 @@ from replicate.webhook import (
     WebhookSigningSecret,
 )
 
+from server.clock import Clock
 from server.providers import models
 from server.providers.answers import AnswerTooLarge, read_json
 from server.providers.base import (
@@ -54,6 +55,7 @@ class Replicate:
     def __init__(
         self,
         api_token: str,
+        clock: Clock,
         *,
         base_url: str = "https://api.replicate.com",
         webhook_secret: str | None = None,
@@ -65,7 +67,7 @@ class Replicate:
         self._client = make_client(api_token, base_url, self._transport)
         self._submit_timeout = submit_timeout
         self._timeout = timeout
-        self._secret = Renewed(self._fetch_secret, webhook_secret or None)
+        self._secret = Renewed(self._fetch_secret, clock, webhook_secret or None)
 
     def models(self) -> tuple[ModelInfo, ...]:
         """See `base.Provider`."""
@@ -250,7 +252,9 @@ class Replicate:
 
 
 def _problem(body: bytes, headers: Mapping[str, str], secret: str) -> str | None:
-    """Why the client does not believe in a webhook; None when it does."""
+    """Why the client does not believe in a webhook; None when it does. Its age is the client's
+    to judge, by the machine's time.
+    """
     key = WebhookSigningSecret(key=secret)
     try:
         Webhooks.validate(

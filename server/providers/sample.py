@@ -9,7 +9,6 @@ import asyncio
 import base64
 import logging
 import secrets
-import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from typing import Any, Protocol
 
 import httpx
 
+from server.clock import Clock
 from server.errors import ReelbaseError
 from server.providers import models
 from server.providers.base import (
@@ -80,11 +80,13 @@ class Sample:
     name = "sample"
     lists_reliably = True
 
-    def __init__(self, media: Renders, folder: Path, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self, media: Renders, folder: Path, client: httpx.AsyncClient, clock: Clock
+    ) -> None:
         """`folder` is this provider's own; `client` fetches input images and stays the caller's."""
         self._media = media
         self._folder = Folder(folder)
-        self._client = client
+        self._client, self._clock = client, clock
         self._work: dict[str, _Work] = {}
 
     def models(self) -> tuple[ModelInfo, ...]:
@@ -99,10 +101,10 @@ class Sample:
             id=f"sample-{secrets.token_hex(12)}",
             model=submission.model,
             input=dict(submission.input),
-            created_at=time.time(),
+            created_at=self._clock.now().timestamp(),
         )
         try:
-            await asyncio.to_thread(self._folder.sweep)
+            await asyncio.to_thread(self._folder.sweep, self._clock.now().timestamp())
             # On the disk before the id is told: what was promised is made, whatever happens.
             await asyncio.to_thread(self._folder.write, record)
         except OSError as error:
@@ -171,7 +173,7 @@ class Sample:
 
     async def _draw(self, record: Record) -> None:
         work = self._work[record.id]
-        begun = time.monotonic()
+        begun = self._clock.monotonic()
         part = self._folder.part(record.id)
         try:
             work.status, work.progress = "processing", 0.1
@@ -190,7 +192,7 @@ class Sample:
                 fps=_FPS,
             )
             await asyncio.to_thread(self._folder.finish, record.id)
-            await self._end(record, "succeeded", seconds=time.monotonic() - begun)
+            await self._end(record, "succeeded", seconds=self._clock.monotonic() - begun)
         except _UnreadableInput as error:
             words = f"The input was invalid: {clean(str(error))} (E006)"
             await self._end(record, "failed", error_code="E006", error_message=words)
@@ -203,7 +205,7 @@ class Sample:
             await self._end(record, "failed", error_code="provider_failed", error_message=words)
 
     async def _end(self, record: Record, status: Status, **more: Any) -> None:
-        ended = replace(record, status=status, ended_at=time.time(), **more)
+        ended = replace(record, status=status, ended_at=self._clock.now().timestamp(), **more)
         await asyncio.to_thread(self._folder.write, ended)
 
     async def _fetch(self, given: Mapping[str, Any], name: str | None) -> bytes | None:

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import threading
-import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -99,9 +98,8 @@ class Folder:
             while piece := await asyncio.to_thread(file.read, _PIECE):
                 yield piece
 
-    def sweep(self) -> None:
+    def sweep(self, now: float) -> None:
         """Delete what ended an hour ago, and what nobody asked after for a day. OSError."""
-        now = time.time()
         for file in self._folder.glob("sample-*"):
             record = self.read(file.name.partition(".")[0])
             ended = record.ended_at if record else None

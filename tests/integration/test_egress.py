@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from server.clock import SystemClock
 from server.egress import (
     BlockedAddress,
     Guard,
@@ -313,7 +314,7 @@ async def test_tls_is_checked_against_the_name_not_the_address(via: str, tmp_pat
 
 @pytest.mark.parametrize("host", ["localhost", "2130706433", "127.1", "[::ffff:127.0.0.1]"])
 async def test_the_proxy_blocks_connect_too(host: str) -> None:
-    async with serving("inside") as port, forward_proxy(Guard()) as proxy:
+    async with serving("inside") as port, forward_proxy(Guard(), SystemClock()) as proxy:
         status = await connect_through(proxy.url, f"{host}:{port}")
         assert b" 403 " in status
         assert proxy.blocked is not None
@@ -323,7 +324,7 @@ async def test_the_proxy_blocks_connect_too(host: str) -> None:
 async def test_the_proxy_needs_its_credential() -> None:
     async with serving("open") as port:
         guard = Guard(allow_private=parse_allowed(f"127.0.0.1:{port}"))
-        async with forward_proxy(guard) as proxy:
+        async with forward_proxy(guard, SystemClock()) as proxy:
             assert b" 200 " in await connect_through(proxy.url, f"127.0.0.1:{port}")
             bare = httpx.URL(proxy.url).copy_with(userinfo=b"reelbase:guess")
             assert b" 407 " in await connect_through(str(bare), f"127.0.0.1:{port}")
@@ -342,7 +343,7 @@ async def test_the_proxy_needs_its_credential() -> None:
     ],
 )
 async def test_the_proxy_answers_nonsense_calmly(request_head: bytes, status: bytes) -> None:
-    async with forward_proxy(Guard()) as proxy:
+    async with forward_proxy(Guard(), SystemClock()) as proxy:
         auth = httpx.BasicAuth("reelbase", httpx.URL(proxy.url).password)._auth_header
         line = f"Proxy-Authorization: {auth}\r\n".encode()
         answer = await raw(proxy.url, request_head.replace(b"{auth}", line))
@@ -352,7 +353,7 @@ async def test_the_proxy_answers_nonsense_calmly(request_head: bytes, status: by
 async def test_the_proxy_closes_the_tap_at_its_limit_and_stops_cleanly() -> None:
     async with serving("x" * 300_000) as port:
         guard = Guard(allow_private=parse_allowed(f"127.0.0.1:{port}"))
-        async with forward_proxy(guard, max_bytes=100_000) as proxy:
+        async with forward_proxy(guard, SystemClock(), max_bytes=100_000) as proxy:
             async with httpx.AsyncClient(proxy=proxy.url, trust_env=False) as client:
                 with pytest.raises(httpx.TransportError):
                     await client.get(f"http://127.0.0.1:{port}/")
@@ -442,7 +443,7 @@ async def guarded(
             yield client
         return
     async with (
-        forward_proxy(guard) as proxy,
+        forward_proxy(guard, SystemClock()) as proxy,
         httpx.AsyncClient(
             proxy=proxy.url,
             follow_redirects=True,

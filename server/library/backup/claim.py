@@ -11,6 +11,7 @@ import threading
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from server.clock import Clock
 from server.errors import Conflict
 from server.library.backup.manifest import RUNNING
 from server.library.backup.target import Entry, Target, TargetError
@@ -23,9 +24,9 @@ STALE = 3600.0
 class Claim:
     """A target, for the length of a block. Raises Conflict when it is another's."""
 
-    def __init__(self, target: Target, backup_id: str) -> None:
+    def __init__(self, target: Target, backup_id: str, clock: Clock) -> None:
         """`backup_id` is the backup that is to be made."""
-        self._target = target
+        self._target, self._clock = target, clock
         self._name = RUNNING + backup_id
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True)
@@ -60,7 +61,7 @@ class Claim:
             )
 
     def _write(self) -> None:
-        text = f"{socket.gethostname()} {os.getpid()} {datetime.now(UTC).isoformat()}\n"
+        text = f"{socket.gethostname()} {os.getpid()} {self._clock.now().isoformat()}\n"
         self._target.write(self._name, [text.encode()], len(text.encode()))
 
     def _keep(self) -> None:

@@ -13,7 +13,6 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,6 +20,7 @@ from server import __version__
 from server.blobs import chunks
 from server.blobs.locks import Locked, LockFile
 from server.blobs.owner import hand_over
+from server.clock import Clock
 from server.errors import Conflict, NotFound, Unavailable
 from server.library.backup import manifest, place, prune, rows, state
 from server.library.backup.claim import Claim
@@ -59,6 +59,7 @@ class Made:
 def make(
     database: Path,
     target: Target,
+    clock: Clock,
     *,
     keep: int,
     secret: Path | None,
@@ -79,7 +80,7 @@ def make(
     with _alone(folder) as memory, closing(chunks.connect(database)) as source:
         schema = check_known(rows.schema(source), database)
         before = memory.begun.get(target.name)
-        now = datetime.now(UTC)
+        now = clock.now()
         place.take(target, seen=target.name in memory.made_at)
         backup_id = manifest.next_id(target, now)
         if before is not None:
@@ -88,13 +89,13 @@ def make(
         # Not before the other is gone: once forgotten, its claim counts as another machine's.
         memory.begun[target.name] = backup_id
         memory.save(folder)
-        with Claim(target, backup_id) as claim:
+        with Claim(target, backup_id, clock) as claim:
             installation = place.installation(source)
             place.check_owner(target, installation)
             target.tidy()
             with TemporaryDirectory(dir=folder, prefix=WORK) as work:
                 hand_over(Path(work))
-                run = _Run(database, source, target, Path(work), chunks.Pace(rate), report)
+                run = _Run(database, source, target, Path(work), chunks.Pace(rate), clock, report)
                 made = run.run(backup_id)
                 finished = Manifest(
                     id=backup_id,
@@ -138,15 +139,16 @@ class _Run:
         target: Target,
         work: Path,
         pace: chunks.Pace,
+        clock: Clock,
         report: Report,
     ) -> None:
         self._database, self._source, self._target = database, source, target
-        self._work, self._pace, self._report = work, pace, report
+        self._work, self._pace, self._clock, self._report = work, pace, clock, report
         self._damaged: dict[str, str] = {}
         self._present: dict[str, int] = {}
         self._copied, self._copied_bytes = 0, 0
         self.needed: dict[str, Blob] = {}
-        self.taken_at = datetime.now(UTC)
+        self.taken_at = self._clock.now()
 
     def run(self, backup_id: str) -> Made:
         """Copy until all that the rows need is there."""
@@ -186,7 +188,7 @@ class _Run:
 
     def _take_rows(self) -> None:
         self._rows.unlink(missing_ok=True)
-        self.taken_at = datetime.now(UTC)
+        self.taken_at = self._clock.now()
         rows.copy(self._database, self._rows)
         with closing(chunks.connect(self._rows)) as copied:
             self.needed = rows.blobs(copied)

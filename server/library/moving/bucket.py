@@ -9,13 +9,13 @@ import hashlib
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
 from server.blobs.volume import Volume
 from server.catalog import aliases, events, projects
+from server.db import now
 from server.library import intake
 from server.library.moving import copying, places
 from server.library.moving.copying import Damaged, Outcome, Place, Report
@@ -135,7 +135,8 @@ class _Run:
     async def _import(self, one: Object) -> None:
         wanted = self._wanted(one)
         if self._outcome.dry_run:
-            await self._place.database.read(self._places.find, wanted, datetime.now(UTC))
+            database = self._place.database
+            await database.read(self._places.find, wanted, database.clock.now())
             return
         digest, done = hashlib.md5(usedforsecurity=False), self._done
 
@@ -155,15 +156,15 @@ class _Run:
                 self._no_md5 += 1
             database = self._place.database
             # First, as it may have to be made: then it can be named.
-            owner = await database.write(self._owners.find, wanted.user, datetime.now(UTC))
+            owner = await database.write(self._owners.find, wanted.user, database.clock.now())
             await database.about(owner.id or "").write(self._keep, one, wanted, incoming)
 
     def _keep(
         self, conn: Connection, one: Object, wanted: Wanted, incoming: intake.Incoming
     ) -> None:
         """Make rows of it, in one transaction."""
-        now = datetime.now(UTC)
-        owner, project, scene = self._places.find(conn, wanted, now)
+        at = now(conn)
+        owner, project, scene = self._places.find(conn, wanted, at)
         assert owner.id is not None
         assert project is not None
         asset_id = intake.take_in(
@@ -174,7 +175,7 @@ class _Run:
             scene_id=scene,
             role="upload",
             filename=one.key.rpartition("/")[2],
-            now=min(one.modified, now),
+            now=min(one.modified, at),
             visibility="public" if wanted.public else "private",
         )
         if scene is not None and sniff.kind(incoming.content_type) in ("video", "image"):
@@ -182,7 +183,7 @@ class _Run:
         keys: list[dict[str, Any]] = [{"kind": aliases.OBJECT, "name": self._known_as(one)}]
         keys += [{"kind": aliases.KEY, "name": name} for name in self._names(one)]
         for key in keys:
-            copying.name(conn, source=self._objects.bucket, asset_id=asset_id, now=now, **key)
+            copying.name(conn, source=self._objects.bucket, asset_id=asset_id, now=at, **key)
 
 
 def _show(conn: Connection, project: str, scene: str, asset_id: str) -> None:

@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
 from server.catalog import keys
+from server.db import now
 from server.library.moving import columns
 from server.library.moving.copying import Outcome
 from server.library.moving.owners import Owners
@@ -59,7 +60,7 @@ def adopt(
     That is `default` (name or id) if it is given, else the only user with a good key there, else
     the first admin. Raises NotFound, Invalid.
     """
-    now = datetime.now(UTC)
+    at = now(conn)
     listed: defaultdict[str, list[Row]] = defaultdict(list)
     for number, row in enumerate(rows, 1):
         hashed = columns.digest(row.get(columns.HASH))
@@ -77,7 +78,7 @@ def adopt(
             good.add(old)
     owners.set_default(conn, default, next(iter(good)) if len(good) == 1 else None)
     for hashed, same in listed.items():
-        _adopt_one(conn, hashed, same, owners, outcome, now)
+        _adopt_one(conn, hashed, same, owners, outcome, at)
 
 
 def _is_revoked(same: Sequence[Row]) -> bool:

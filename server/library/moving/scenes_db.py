@@ -8,13 +8,14 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from server.blobs.volume import Volume
 from server.catalog import aliases, jobs, projects
+from server.db import now
 from server.errors import Invalid
 from server.library import intake
 from server.library.moving import columns, copying, old_keys
@@ -210,7 +211,7 @@ class _Run:
 
     async def _import(self, table: Table, row: Row) -> None:
         said = await asyncio.to_thread(self._source.details, table, row.entry, columns.ROW)
-        facts = columns.facts(said, datetime.now(UTC))
+        facts = columns.facts(said, self._place.database.clock.now())
         if self._outcome.dry_run:
             replaces = await self._place.database.read(self._plan, row, facts)
         else:
@@ -223,7 +224,7 @@ class _Run:
             async with self._place.copy(pieces, row.size, report) as incoming:
                 database = self._place.database
                 # First, as it may have to be made: then it can be named.
-                owner = await database.write(self._owners.find, facts.owner, datetime.now(UTC))
+                owner = await database.write(self._owners.find, facts.owner, database.clock.now())
                 about = database.about(owner.id or "")
                 replaces = await about.write(self._keep, row, facts, incoming)
         if replaces:
@@ -236,16 +237,16 @@ class _Run:
 
     def _plan(self, conn: Connection, row: Row, facts: columns.Facts) -> bool:
         """What `_keep` would say."""
-        owner = self._owners.find(conn, facts.owner, datetime.now(UTC))
+        owner = self._owners.find(conn, facts.owner, now(conn))
         return owner.id is not None and row.replaces(conn, owner.id)
 
     def _keep(
         self, conn: Connection, row: Row, facts: columns.Facts, incoming: intake.Incoming
     ) -> bool:
         """Make rows of it, in one transaction; whether its id meant something else before."""
-        now = datetime.now(UTC)
-        created = facts.created_at or now
-        owner = self._owners.find(conn, facts.owner, now)
+        at = now(conn)
+        created = facts.created_at or at
+        owner = self._owners.find(conn, facts.owner, at)
         assert owner.id is not None
         replaces = row.replaces(conn, owner.id)
         project = projects.default_project(conn, owner.id)
@@ -270,9 +271,7 @@ class _Run:
             jobs.set_clip_status(conn, clip.id, "completed", progress=1.0, asset_id=asset_id)
             jobs.set_status(conn, job_id, "completed", started_at=created, ended_at=created)
         for alias, name in row.names(conn, owner.id, facts.keys):
-            copying.name(
-                conn, kind=alias, source=self._label, name=name, asset_id=asset_id, now=now
-            )
+            copying.name(conn, kind=alias, source=self._label, name=name, asset_id=asset_id, now=at)
         return replaces
 
 

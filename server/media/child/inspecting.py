@@ -93,7 +93,7 @@ def _candidates(container: InputContainer, stream: VideoStream) -> Iterator[av.V
     Generated clips often have one key frame only, so seeking alone would give the first
     frame again: decoding goes on to the moment that is meant.
     """
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _PATIENCE  # a process of its own: no Clock reaches it
     decoded = inputs.frames(container, stream)
     first = next(decoded, None)
     if first is None:

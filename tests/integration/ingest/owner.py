@@ -4,6 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from server.clock import SystemClock
 from server.egress import Guard
 from server.ingest.ytdlp import YtDlp
 
@@ -11,6 +12,7 @@ from server.ingest.ytdlp import YtDlp
 async def main(url: str, port: str, folder: str) -> None:
     """Say so on standard output when bytes arrive."""
     ytdlp = YtDlp(
+        clock=SystemClock(),
         work_dir=Path(folder),
         guard=Guard(allow_private=frozenset({("127.0.0.1", int(port))})),
         max_bytes=10**9,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from server.clock import SystemClock
 from server.egress import Guard
 from server.ingest import ytdlp
 from server.ingest.errors import IngestError, explain
@@ -73,6 +74,7 @@ def fetch_all(site: Site, tmp_path: Path) -> Fetch:
             f"run({str(plan)!r}, sys.argv[1:])\n"
         )
         fetcher = ytdlp.YtDlp(
+            clock=SystemClock(),
             work_dir=tmp_path / "work",
             guard=Guard(allow_private=frozenset({("127.0.0.1", site.port)})),
             max_bytes=10**7,

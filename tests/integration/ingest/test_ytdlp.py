@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import pytest
 
+from server.clock import SystemClock
 from server.egress import Guard
 from server.ingest.errors import IngestError
 from server.ingest.output import Progress
@@ -37,6 +38,7 @@ def work(tmp_path: Path, site: Site) -> Iterator[Path]:
 def make(work: Path, guard: Guard, **others: float) -> YtDlp:
     limits = {"max_bytes": 2_000_000, "max_duration": 60, "timeout": 200, "stall": 60, **others}
     return YtDlp(
+        clock=SystemClock(),
         work_dir=work,
         guard=guard,
         max_bytes=int(limits["max_bytes"]),
@@ -226,6 +228,7 @@ async def test_cookies_go_along_and_the_operators_file_stays(
     text = "# Netscape HTTP Cookie File\n127.0.0.1\tFALSE\t/\tFALSE\t0\tmember\tyes\n"
     jar.write_text(text)
     ytdlp = YtDlp(
+        clock=SystemClock(),
         work_dir=work,
         guard=guard,
         max_bytes=10**6,

@@ -14,6 +14,7 @@ import pytest
 from alembic.command import upgrade
 
 from server.blobs.locks import LockFile
+from server.clock import SystemClock
 from server.db import create_file, sync_engine
 from server.library.backup import make
 from server.library.backup.target import Folder, reason
@@ -27,12 +28,13 @@ from tests.running import ROOT, running, small_disk
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from server.clock import SystemClock
 from server.library.backup import make
 from server.library.backup.target import Folder
 
 data, target = map(Path, sys.argv[1:])
 die = lambda done, total: os.kill(os.getpid(), signal.SIGKILL)
-make.make(data / "reelbase.db", Folder(target), keep=1, secret=None, report=die)
+make.make(data / "reelbase.db", Folder(target), SystemClock(), keep=1, secret=None, report=die)
 """
 
 
@@ -214,6 +216,7 @@ def test_what_vanishes_while_it_is_copied_is_no_damage(library: Library, tmp_pat
     made = make.make(
         library.folder / "reelbase.db",
         Folder(target),
+        SystemClock(),
         keep=1,
         secret=library.folder / "secret-key",
         report=delete,

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from server.clock import SystemClock
 from server.providers.fal import Fal
 from server.providers.replicate import Replicate
 from tests.fakes.fal import FakeFal
@@ -50,7 +51,7 @@ def fake_replicate() -> Iterator[FakeReplicate]:
 
 @pytest.fixture
 async def replicate(fake_replicate: FakeReplicate) -> AsyncIterator[Replicate]:
-    provider = Replicate(fake_replicate.token, base_url=fake_replicate.url)
+    provider = Replicate(fake_replicate.token, SystemClock(), base_url=fake_replicate.url)
     yield provider
     await provider.aclose()
 
@@ -64,6 +65,6 @@ def fake_fal() -> Iterator[FakeFal]:
 
 @pytest.fixture
 async def fal(fake_fal: FakeFal) -> AsyncIterator[Fal]:
-    provider = Fal(fake_fal.key, queue_url=fake_fal.url, jwks_url=fake_fal.jwks_url)
+    provider = Fal(fake_fal.key, SystemClock(), queue_url=fake_fal.url, jwks_url=fake_fal.jwks_url)
     yield provider
     await provider.aclose()

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from server.clock import SystemClock
 from server.providers import answers
 from server.providers.base import (
     FINAL,
@@ -115,7 +116,7 @@ async def test_429_was_not_sent_and_says_when(fal: Fal, fake_fal: FakeFal) -> No
 
 
 async def test_a_connection_that_never_opened_was_not_sent() -> None:
-    provider = Fal("key", queue_url="http://127.0.0.1:1")
+    provider = Fal("key", SystemClock(), queue_url="http://127.0.0.1:1")
     with pytest.raises(NotSent):
         await provider.submit(asking())
     await provider.aclose()
@@ -127,7 +128,7 @@ async def test_refusals(fal: Fal, fake_fal: FakeFal) -> None:
     assert fake_fal.problems.pop() == "prompt is required"
     with pytest.raises(Refused, match="not a FAL model"):
         await fal.submit(Submission("nonsense", {"prompt": "a"}))
-    provider = Fal("wrong", queue_url=fake_fal.url)
+    provider = Fal("wrong", SystemClock(), queue_url=fake_fal.url)
     with pytest.raises(Refused) as error:
         await provider.submit(asking())
     assert error.value.code == "provider_unauthorized"
@@ -149,7 +150,7 @@ async def test_anything_else_is_unknown_and_never_repeated(
 
 
 async def test_an_answer_that_does_not_come_is_unknown(fake_fal: FakeFal) -> None:
-    provider = Fal(fake_fal.key, queue_url=fake_fal.url, submit_timeout=0.2)
+    provider = Fal(fake_fal.key, SystemClock(), queue_url=fake_fal.url, submit_timeout=0.2)
     fake_fal.fault("create", made=True, hold=True)
     with pytest.raises(Unknown):
         await provider.submit(asking())

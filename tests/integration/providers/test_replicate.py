@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from server.clock import SystemClock
 from server.providers import answers
 from server.providers.base import (
     FINAL,
@@ -145,7 +146,7 @@ async def test_429_was_not_sent_and_says_when(
 
 
 async def test_a_connection_that_never_opened_was_not_sent(fake_replicate: FakeReplicate) -> None:
-    provider = Replicate(fake_replicate.token, base_url="http://127.0.0.1:1")
+    provider = Replicate(fake_replicate.token, SystemClock(), base_url="http://127.0.0.1:1")
     with pytest.raises(NotSent):
         await provider.submit(asking())
     await provider.aclose()
@@ -165,7 +166,7 @@ async def test_a_4xx_is_refused_with_the_provider_s_words(
 
 
 async def test_a_wrong_token_is_refused_and_not_repeated(fake_replicate: FakeReplicate) -> None:
-    provider = Replicate("r8_wrong", base_url=fake_replicate.url)
+    provider = Replicate("r8_wrong", SystemClock(), base_url=fake_replicate.url)
     with pytest.raises(Refused, match="valid authentication") as error:
         await provider.submit(asking())
     assert "r8_wrong" not in error.value.detail
@@ -198,7 +199,9 @@ async def test_anything_else_is_unknown_and_never_repeated(
 
 
 async def test_an_answer_that_does_not_come_is_unknown(fake_replicate: FakeReplicate) -> None:
-    provider = Replicate(fake_replicate.token, base_url=fake_replicate.url, submit_timeout=0.2)
+    provider = Replicate(
+        fake_replicate.token, SystemClock(), base_url=fake_replicate.url, submit_timeout=0.2
+    )
     # So that there is a connection already: what takes its time is the answer.
     await provider.recent(datetime.now(UTC))
     fake_replicate.fault("create", made=True, hold=True)

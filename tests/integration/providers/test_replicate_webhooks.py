@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from server.clock import SystemClock
 from server.providers.base import BadWebhook, Passing, Submission
 from server.providers.replicate import Replicate
 from tests.fakes.replicate import FakeReplicate
@@ -124,7 +125,7 @@ async def test_a_rotated_secret_is_fetched_anew(
 
 
 async def test_a_given_secret_is_not_asked_for(fake_replicate: FakeReplicate) -> None:
-    provider = Replicate("x", base_url=fake_replicate.url, webhook_secret="whsec_!")
+    provider = Replicate("x", SystemClock(), base_url=fake_replicate.url, webhook_secret="whsec_!")
     with pytest.raises(BadWebhook) as error:
         await provider.verify_webhook(
             b"{}",

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from server.clock import SystemClock
 from server.errors import StorageFull
 from server.media import Media
 from server.providers.base import (
@@ -62,7 +63,7 @@ def brush() -> Brush:
 
 @pytest.fixture
 async def sample(brush: Brush, tmp_path: Path, client: httpx.AsyncClient) -> AsyncIterator[Sample]:
-    provider = Sample(brush, tmp_path / "samples", client)
+    provider = Sample(brush, tmp_path / "samples", client, SystemClock())
     yield provider
     await provider.aclose()
 
@@ -121,7 +122,7 @@ async def test_a_real_video_with_an_image_in_the_input(
     picture = io.BytesIO()
     Image.new("RGB", (64, 64), "teal").save(picture, "PNG")
     uri = f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
-    provider = Sample(Media(), tmp_path, client)
+    provider = Sample(Media(), tmp_path, client, SystemClock())
     made = await provider.submit(asking(image=uri, duration=1))
     done = await finish(provider, made.id)
     assert done.status == "succeeded", done.error_message
@@ -174,14 +175,14 @@ async def test_a_restart_begins_again_what_was_interrupted(
     await until(lambda: brush.asked)
     await sample.aclose()
     brush.free.set()
-    again = Sample(brush, tmp_path / "samples", client)
+    again = Sample(brush, tmp_path / "samples", client, SystemClock())
     first, second = await asyncio.gather(again.look_up(made.id), again.look_up(made.id))
     assert {first.status, second.status} <= {"queued", "processing", "succeeded"}
     done = await finish(again, made.id)
     assert await read(again, done) == b"video of Sample: a bird"
     assert len(brush.asked) == 2
     # After yet another restart it is still known, and not drawn again.
-    third = Sample(brush, tmp_path / "samples", client)
+    third = Sample(brush, tmp_path / "samples", client, SystemClock())
     assert (await third.look_up(made.id)).outputs == done.outputs
     assert len(brush.asked) == 2
 
@@ -251,7 +252,7 @@ async def test_a_folder_that_cannot_be_written_is_not_sent(
     brush: Brush, tmp_path: Path, client: httpx.AsyncClient
 ) -> None:
     (tmp_path / "file").touch()
-    provider = Sample(brush, tmp_path / "file" / "samples", client)
+    provider = Sample(brush, tmp_path / "file" / "samples", client, SystemClock())
     with pytest.raises(NotSent):
         await provider.submit(asking())
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from server.clock import SystemClock
 from server.media import Media
 from server.providers.base import Prediction, Provider, Submission, Uploads
 from server.providers.fal import Fal
@@ -15,10 +16,14 @@ from server.providers.sample import Sample
 @pytest.mark.anyio
 async def test_every_provider_follows_the_protocol(tmp_path: Path) -> None:
     async with httpx.AsyncClient() as client:
-        replicate = Replicate("r8_x")
+        replicate = Replicate("r8_x", SystemClock())
         uploads: Uploads = replicate
         assert isinstance(uploads, Uploads)
-        providers: list[Provider] = [replicate, Fal("key"), Sample(Media(), tmp_path, client)]
+        providers: list[Provider] = [
+            replicate,
+            Fal("key", SystemClock()),
+            Sample(Media(), tmp_path, client, SystemClock()),
+        ]
         assert [provider.name for provider in providers] == ["replicate", "fal", "sample"]
         for provider in providers:
             assert provider.models()
