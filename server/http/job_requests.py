@@ -57,7 +57,7 @@ def generation(
         )
     for number, clip in enumerate(data.clips):
         _check_clip(provider, data.model, number, clip)
-    reachable = services.reachable_by[provider]
+    reachable = services.asset_base[provider] is not None
     return orders.Generation(
         provider=provider,
         model=data.model,

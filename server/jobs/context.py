@@ -3,19 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import httpx
 
-from server.blobs.store import BlobStore
-from server.blobs.volume import Volume
-from server.clock import Clock
-from server.db import Database
 from server.ingest.ytdlp import YtDlp
 from server.media import Media, Source
-from server.providers.base import Provider
-from server.tokens import Tokens
+from server.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -37,39 +32,28 @@ class Downloads:
 
 
 @dataclass
-class Work:
-    """The parts that jobs use; values, not settings."""
+class Work(Parts):
+    """The parts that jobs use."""
 
-    database: Database
-    blobs: BlobStore
-    volume: Volume
     media: Media
-    tokens: Tokens
     # A guarded client: outputs come from hosts that a provider names.
     client: httpx.AsyncClient
-    providers: Mapping[str, Provider]
-    # Where a provider reaches us, by its name; None where it cannot.
-    asset_base: Mapping[str, str | None]
     # Where a provider may post webhooks, by its name; None where it cannot.
     webhook_base: Mapping[str, str | None]
     downloads: Downloads
     # A folder on the volume for files that live as long as one step; emptied at start.
     folder: Path
-    clock: Clock
     # When this process began: before it nobody could fetch anything from us.
     started_at: datetime
     # Set when a shutdown begins: nothing new is begun, what runs is followed.
     draining: asyncio.Event
     # Writes down uses of tokens that are only in memory yet.
     flush_access_log: Callable[[], Awaitable[None]]
-    wake: Callable[[str | None], None]
     submission_grace: float
     max_attempts: int
     save_retry: float
     keep_unsaved: bool
     max_output_bytes: int
-    # How long what is deleted stays in the trash.
-    trash: timedelta
     # Predictions at a time, by provider.
     slots: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     concurrency: int = 8
