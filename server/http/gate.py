@@ -153,7 +153,8 @@ class Gate:
         kept = cache.get(key)
         if kept is None:
             return None
-        if not self._is_current(kept):
+        generation = self._db.changes.generation
+        if any(generation(user_id) != then for user_id, then in kept.generations.items()):
             del cache[key]
             return None
         return kept.value
@@ -161,17 +162,11 @@ class Gate:
     def _look_again(self) -> None:
         self._looked = False
 
-    def _is_current(self, kept: _Kept[T]) -> bool:
-        generation = self._db.changes.generation
-        return all(generation(user_id) == then for user_id, then in kept.generations.items())
-
     def _keep(self, cache: dict[str, _Kept[T]], key: str, kept: _Kept[T]) -> None:
-        # What was read under an older generation is out of date already.
-        self._db.changes.look()
-        if self._is_current(kept):
-            if len(cache) >= LIMIT:
-                cache.clear()
-            cache[key] = kept
+        # A change since it was read has moved a generation: then it is never taken out again.
+        if len(cache) >= LIMIT:
+            cache.clear()
+        cache[key] = kept
 
 
 def _token_generations(conn: Connection, token_id: str) -> dict[str, int] | None:
