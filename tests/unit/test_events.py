@@ -14,7 +14,7 @@ from server.catalog.tables import change_event, user
 from server.db import create_file, sync_engine, transaction
 from server.library.backup import rows as backup
 from server.migrate import _config, migrate
-from tests.unit.library import NOW, add_asset, add_job, add_user, fresh
+from tests.unit.installation import NOW, add_asset, add_job, add_user, fresh
 
 People = tuple[str, str]
 

@@ -21,7 +21,7 @@ from server.http.gate import Gate
 from server.library import lifecycle, removal
 from server.tokens import Tokens
 from tests.unit.clock import FakeClock
-from tests.unit.library import NOW, add_asset, add_job, add_key, add_user, fresh
+from tests.unit.installation import NOW, add_asset, add_job, add_key, add_user, attach, fresh
 
 pytestmark = pytest.mark.anyio
 
@@ -156,12 +156,19 @@ def to_trash(conn: Connection, noun: removal.Noun, one: str) -> None:
 def rename(conn: Connection, its: Holdings) -> None:
     row = assets.get(conn, its.asset)
     assert row is not None
-    assets.rename(conn, row, "another.png", now=NOW)
+    assets.move(
+        conn,
+        row,
+        project_id=row.project_id,
+        scene_id=row.scene_id,
+        filename="another.png",
+        now=NOW,
+    )
 
 
 def other_bytes(conn: Connection, its: Holdings) -> None:
     blob_id = rows.create(conn, "w", None)
-    assets.attach_blob(conn, its.asset, blob_id, Sealed(7, "f" * 64), now=NOW)
+    attach(conn, its.asset, blob_id, Sealed(7, "f" * 64))
 
 
 def revoke_links(conn: Connection, its: Holdings) -> None:

@@ -18,7 +18,7 @@ from server.clock import SystemClock
 from server.db import Database, UserNotNamed, is_about, transaction
 from server.library import collect, intake, removal, repair
 from server.library.backup.manifest import Blob
-from tests.unit.library import LATER, NOW, add_asset, add_job, add_key, add_user, fresh
+from tests.unit.installation import LATER, NOW, add_asset, add_job, add_key, add_user, attach, fresh
 
 pytestmark = pytest.mark.anyio
 
@@ -238,7 +238,7 @@ async def test_mending_bytes_is_about_all_who_have_them(database: Database, tmp_
         def build(conn: Connection) -> list[str]:
             people = [add_user(conn, name) for name in ("ann", "bob", "eve")]
             for one in people[:2]:
-                attach(conn, one, incoming.blob_id, sealed)
+                attach_to(conn, one, incoming.blob_id, sealed)
             return people
 
         people = await database.write(build)
@@ -249,7 +249,7 @@ async def test_mending_bytes_is_about_all_who_have_them(database: Database, tmp_
         found = await read(fn, *args)
         if fn is repair._owners and not taken:
             taken = True
-            await database.about(people[2]).write(attach, people[2], incoming.blob_id, sealed)
+            await database.about(people[2]).write(attach_to, people[2], incoming.blob_id, sealed)
         return found
 
     database.read = overtaken  # type: ignore[method-assign,assignment]
@@ -264,9 +264,9 @@ async def test_mending_bytes_is_about_all_who_have_them(database: Database, tmp_
     blobs.close()
 
 
-def attach(conn: Connection, owner: str, blob_id: int, sealed: Sealed) -> None:
+def attach_to(conn: Connection, owner: str, blob_id: int, sealed: Sealed) -> None:
     """An asset with these bytes."""
-    assets.attach_blob(conn, add_asset(conn, owner), blob_id, sealed, now=NOW)
+    attach(conn, add_asset(conn, owner), blob_id, sealed)
 
 
 async def generations(database: Database) -> dict[str, int]:

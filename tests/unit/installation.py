@@ -55,8 +55,24 @@ def add_asset(conn: Connection, user_id: str, *, blob_id: int | None = None) -> 
         now=NOW,
     )
     if blob_id is not None:
-        assets.attach_blob(conn, asset_id, blob_id, Sealed(1, f"{blob_id:064}"), now=NOW)
+        attach(conn, asset_id, blob_id, Sealed(1, f"{blob_id:064}"))
     return asset_id
+
+
+def attach(conn: Connection, asset_id: str, blob_id: int, sealed: Sealed) -> None:
+    """Give an asset bytes, whatever it is."""
+    row = assets.get(conn, asset_id)
+    assert row is not None
+    assets.attach_blob(
+        conn,
+        row,
+        (blob_id, sealed),
+        filename=row.filename,
+        kind=row.kind,
+        content_type=row.content_type,
+        facts={},
+        now=NOW,
+    )
 
 
 def add_job(conn: Connection, user_id: str) -> str:
