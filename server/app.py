@@ -129,20 +129,13 @@ def create_app(
         max_upload_bytes=settings.max_upload_bytes,
         limits=Limits(settings.max_active_predictions, settings.daily_predictions),
     )
-    background: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+    background = {
         "jobs": loop.run,
         "access log": access_log.run,
         "pulse": services.pulse.run,
         "uploads": lambda: services.uploads.run(stopping),
+        **_backups(settings, clock),
     }
-    if settings.backup_target and settings.backup_every:
-        background["backups"] = schedule.Schedule(
-            settings.data_dir,
-            settings.backup_target,
-            clock,
-            every=settings.backup_every,
-            rate=settings.backup_rate,
-        ).run
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -180,6 +173,22 @@ def create_app(
 async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def _backups(
+    settings: Settings, clock: Clock
+) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+    """The server's own backups, if it is to make them."""
+    if not settings.backup_target or not settings.backup_every:
+        return {}
+    backups = schedule.Schedule(
+        settings.data_dir,
+        settings.backup_target,
+        clock,
+        every=settings.backup_every,
+        rate=settings.backup_rate,
+    )
+    return {"backups": backups.run}
 
 
 def _metrics(settings: Settings) -> Metrics:
