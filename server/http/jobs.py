@@ -21,7 +21,7 @@ from server.http.job_requests import JobRequest, generation
 from server.http.present import Job, List, Presenter, load_jobs
 from server.http.problems import documented
 from server.http.reach import Limit, whose
-from server.library import downloads, orders, retries, usage
+from server.library import orders, retries
 
 Status = Literal["queued", "processing", "storing", "completed", "failed", "canceled"]
 
@@ -187,19 +187,7 @@ async def retry(
 
     def apply(conn: Connection) -> None:
         row = _to_act_on(conn, principal, job_id)
-        if row.status not in jobs.ENDED:
-            raise Conflict("The job has not ended yet.", code="job_active")
-        retries.check_place(conn, row)
-        if isinstance(row, records.DownloadJob):
-            fresh = downloads.of_job(conn, row.id) is None
-            usage.check_quota(conn, row.user_id, assets=int(fresh))
-            if downloads.again(conn, row, services.clock.now()):
-                return
-        again = len(retries.to_retry(conn, row))
-        orders.check_limits(conn, services.limits, row.user_id, again, services.clock.now())
-        usage.check_quota(conn, row.user_id, assets=again)
-        if not retries.retry(conn, row):
-            raise Conflict("Nothing of this job has failed.", code="nothing_to_retry")
+        retries.order(conn, row, services.limits, services.clock.now())
 
     owner = (await services.database.read(own_job, principal, job_id)).user_id
     await services.database.about(owner).write(apply)

@@ -1,17 +1,41 @@
 """Trying a job again: only with what failed, and never paying for what is there already."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, or_, select
 
 from server.catalog import jobs
-from server.catalog.records import Clip, Job
+from server.catalog.records import Clip, DownloadJob, Job
 from server.catalog.tables import asset, in_trash, scene
 from server.errors import Conflict
-from server.library import lifecycle
+from server.library import downloads, lifecycle, usage
+from server.library.orders import Limits, check_limits
 
 
-def check_place(conn: Connection, row: Job) -> None:
+def order(conn: Connection, row: Job, limits: Limits, now: datetime) -> None:
+    """Set a job that has ended going again, with what failed.
+
+    Raises Conflict for one that has not ended, of which nothing has failed, or whose place or
+    clips are in the trash; TooMany and QuotaExceeded as for a new one.
+    """
+    if row.status not in jobs.ENDED:
+        raise Conflict("The job has not ended yet.", code="job_active")
+    _check_place(conn, row)
+    if isinstance(row, DownloadJob):
+        fresh = downloads.of_job(conn, row.id) is None
+        usage.check_quota(conn, row.user_id, assets=int(fresh))
+        begun = downloads.again(conn, row, now)
+    else:
+        count = len(to_retry(conn, row))
+        check_limits(conn, limits, row.user_id, count, now)
+        usage.check_quota(conn, row.user_id, assets=count)
+        begun = retry(conn, row)
+    if not begun:
+        raise Conflict("Nothing of this job has failed.", code="nothing_to_retry")
+
+
+def _check_place(conn: Connection, row: Job) -> None:
     """Raise Conflict when what a job makes would go straight to the trash."""
     query = select(scene.c.id).where(scene.c.id == row.scene_id, scene.c.deleted_at.is_not(None))
     if conn.execute(query).first() is not None:
