@@ -61,6 +61,19 @@ def serve(settings: Settings, host: str, port: int) -> None:
 
 
 def _serve(settings: Settings, host: str, port: int) -> None:
+    with prepared(settings, host, port) as (server, listener):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # uvicorn raises the signal again after its shutdown: that is a clean end, too.
+            signal.signal(number, lambda *_: sys.exit(0))
+        server.run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def prepared(settings: Settings, host: str, port: int) -> Iterator[tuple[Server, socket.socket]]:
+    """A server, yet to run, and the socket to run it on: all that a start does before.
+
+    The data folder is this process's for the length of the block.
+    """
     # Everything that is private lies in these files.
     os.umask(0o077)
     _check_volume(settings)
@@ -98,19 +111,14 @@ def _serve(settings: Settings, host: str, port: int) -> None:
             lifespan="off",
             timeout_keep_alive=75,
         )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # uvicorn raises the signal again after its shutdown: that is a clean end, too.
-            signal.signal(number, lambda *_: sys.exit(0))
         log.info(
             "listening",
             url=url,
             local=f"http://{authority(reached, bound)}",
             data=str(settings.data_dir),
         )
-        server = Server(
-            config, application, draining, stopping, clock, seconds=settings.shutdown_seconds
-        )
-        server.run(sockets=[listener])
+        seconds = settings.shutdown_seconds
+        yield Server(config, application, draining, stopping, clock, seconds=seconds), listener
 
 
 def _check_volume(settings: Settings) -> None:

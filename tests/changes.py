@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.running import Command, until
 
 
@@ -81,6 +83,12 @@ class Clock:
         from server.clock import SystemClock
 
         SystemClock.now = lambda _: self.now()
+
+    def hold(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Have what runs in this process read the time here until the test is over."""
+        from server.clock import SystemClock
+
+        monkeypatch.setattr(SystemClock, "now", lambda _: self.now())
 
     def now(self) -> datetime:
         """The time there."""
@@ -179,13 +187,6 @@ def hasty() -> None:
 
     prepare = db._prepare
     db._prepare = lambda *given: prepare(*given, "busy_timeout=100")
-
-
-def patient() -> None:
-    """A connection from which nothing comes counts as dead after an hour, not after a second."""
-    from server.library import seats
-
-    seats.QUIET = 3600.0
 
 
 def talkative() -> None:

@@ -57,11 +57,10 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
-    def start(self, port: int = 0) -> "Server":
-        """Start and wait until it answers."""
-        # Nothing of the surroundings: no provider's key, no proxy.
+    def surroundings(self) -> dict[str, str]:
+        """Its environment, with nothing of ours: no provider's key, no proxy."""
         environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        environment |= {
+        return environment | {
             "REELBASE_DATA_DIR": str(self.folder),
             "REELBASE_BOOTSTRAP_KEY": KEY,
             "REELBASE_MIN_FREE_BYTES": "0",
@@ -69,6 +68,10 @@ class Server:
             "PYTHONWARNINGS": "error",
             **self.environment,
         }
+
+    def start(self, port: int = 0) -> "Server":
+        """Start and wait until it answers."""
+        environment = self.surroundings()
         arguments = ["serve", "--port", str(port)]
         self._process = (
             _Executed([*self.prefix, sys.executable, "-m", "server", *arguments], environment)

@@ -21,9 +21,10 @@ from server.json_bounds import ELEMENTS
 from server.migrate import migrate
 from tests.api import code
 from tests.e2e.test_two_users import operations
+from tests.inside import inside
 from tests.integration.http.test_documentation import NOBODY
 from tests.integration.http.test_garbage import JSON, json_routes
-from tests.running import KEY, Server, running, until
+from tests.running import KEY, Server, until
 
 LIMITS = {"/api/v3/session": body.SIGN_IN, "/api/v3/jobs": body.STORYBOARD}
 
@@ -66,7 +67,7 @@ def test_a_long_body_is_refused_before_it_has_come(server: Server) -> None:
 
 def test_a_body_that_is_cut_off_is_not_our_fault(tmp_path: Path) -> None:
     """Anybody can send one to sign in: as errors of ours they would set off an operator's alarm."""
-    with running(tmp_path / "data") as server:  # whose log has nothing else
+    with inside(tmp_path / "data") as server:  # whose log has nothing else
         host, _, port = server.url.rpartition("/")[2].partition(":")
         routes = [(method.upper(), path) for method, path, *_ in json_routes(server)]
         for method, path in routes:

@@ -18,7 +18,8 @@ import httpx
 import pytest
 
 from tests.api import code, upload
-from tests.running import KEY, Server, ended, running, until
+from tests.inside import inside
+from tests.running import KEY, Server, ended, until
 
 ASK = "private, no-cache"
 PUBLIC = "public, max-age=300"
@@ -337,7 +338,7 @@ def test_what_is_not_stored_is_never_kept(
 @pytest.fixture(params=["https://app.example", "*"])
 def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A server whose bytes scripts of another origin, or of any, may read."""
-    with running(tmp_path / "data", REELBASE_CORS_ORIGINS=request.param) as started:
+    with inside(tmp_path / "data", REELBASE_CORS_ORIGINS=request.param) as started:
         yield started
 
 

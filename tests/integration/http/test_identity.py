@@ -13,7 +13,8 @@ import pytest
 
 from tests.api import code, new_user
 from tests.changes import Clock
-from tests.running import KEY, Server, run, running, until
+from tests.inside import inside
+from tests.running import KEY, Server, run, until
 
 
 @pytest.fixture
@@ -163,10 +164,11 @@ def test_keys_are_made_listed_and_revoked_over_http(server: Server, client: http
         assert code(reader.get("/api/v3/assets")) == (401, "invalid_key")
 
 
-def test_a_key_expires(tmp_path: Path) -> None:
+def test_a_key_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At its moment, also when it was warm; a moment that is past is refused."""
     clock = Clock(tmp_path / "clock")
-    with running(tmp_path / "data", change=clock) as server, server.client() as client:
+    clock.hold(monkeypatch)
+    with inside(tmp_path / "data") as server, server.client() as client:
         soon = (clock.now() + timedelta(hours=1)).isoformat()
         made = client.post("/api/v3/keys", json={"name": "brief", "expires_at": soon}).json()
         with server.client(made["key"]) as brief:

@@ -12,7 +12,8 @@ import pytest
 from tests import samples
 from tests.api import code, new_user, upload
 from tests.changes import Clock
-from tests.running import Server, running, until
+from tests.inside import inside
+from tests.running import Server, until
 
 PROJECTS = "/api/v3/projects"
 
@@ -217,10 +218,13 @@ def test_an_expiry_that_cannot_be_is_refused(client: httpx.Client, moment: str) 
     assert code(answer)[0] in (400, 422)
 
 
-def test_an_asset_that_expires_goes_to_the_trash_by_itself(tmp_path: Path) -> None:
+def test_an_asset_that_expires_goes_to_the_trash_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its link stops at that moment; what is brought back does not go again."""
     clock = Clock(tmp_path / "clock")
-    with running(tmp_path / "data", change=clock) as server, server.client() as client:
+    clock.hold(monkeypatch)
+    with inside(tmp_path / "data") as server, server.client() as client:
         soon = (clock.now() + timedelta(hours=1)).isoformat()
         made = upload(client, b"for a while", "brief.bin", expires_at=soon)
         path = f"/api/v3/assets/{made['id']}"
@@ -238,7 +242,7 @@ def test_an_asset_that_expires_goes_to_the_trash_by_itself(tmp_path: Path) -> No
 
 @pytest.fixture
 def without_trash(tmp_path: Path) -> Iterator[Server]:
-    with running(tmp_path / "data", REELBASE_TRASH_DAYS="0") as server:
+    with inside(tmp_path / "data", REELBASE_TRASH_DAYS="0") as server:
         yield server
 
 

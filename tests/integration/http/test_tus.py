@@ -4,7 +4,6 @@ import base64
 import hashlib
 import os
 import socket
-import sqlite3
 import threading
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
@@ -15,11 +14,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from server.library import seats
 from tests import samples
 from tests.api import code, new_user
-from tests.changes import Clock, patient
+from tests.changes import Clock
 from tests.e2e.test_crash import count
-from tests.running import KEY, Server, running, until
+from tests.inside import inside
+from tests.running import KEY, Server, until
 
 TUS = {"Tus-Resumable": "1.0.0"}
 BYTES = {**TUS, "Content-Type": "application/offset+octet-stream"}
@@ -364,14 +365,17 @@ def test_of_two_at_once_one_gets_through(server: Server, client: httpx.Client) -
     assert len(client.get("/api/v3/assets?q=twice").json()["items"]) == 4
 
 
-def test_one_that_goes_on_sending_is_not_thrown_out(tmp_path: Path) -> None:
+def test_one_that_goes_on_sending_is_not_thrown_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A second client is told to wait; ending the upload throws it out at once.
 
     Here whoever has sent something within the hour counts as sending; that each piece counts is
     seen in tests/unit/library/test_seats.py.
     """
     data = os.urandom(2 * MIB)
-    with running(tmp_path / "data", change=patient) as server, server.client() as client:
+    monkeypatch.setattr(seats, "QUIET", 3600.0)
+    with inside(tmp_path / "data") as server, server.client() as client:
         url = begin(client, len(data))
         with half_sent(server, url, 0, data[:1000], len(data)) as live:
             # The first may be late: until it is there HEAD changes nothing, and is answered.
@@ -384,7 +388,7 @@ def test_one_that_goes_on_sending_is_not_thrown_out(tmp_path: Path) -> None:
 
 def test_ending_an_upload_gives_its_bytes_back(tmp_path: Path) -> None:
     """Section Termination. An asset that it has become stays."""
-    with running(tmp_path / "data") as server, server.client() as client:
+    with inside(tmp_path / "data") as server, server.client() as client:
         url = begin(client, 3)
         asset_id = send(client, url, 0, b"abc").headers["reelbase-asset-id"]
         assert client.delete(url, headers=TUS).status_code == 204
@@ -461,70 +465,12 @@ def test_a_session_may_upload_from_our_own_page_only(server: Server) -> None:
         assert send(browser, url, 0, b"abc", **ours).status_code == 204
 
 
-def test_a_kill_in_the_middle_loses_no_more_than_the_last_bytes(tmp_path: Path) -> None:
-    """HEAD tells what is here, the rest follows, and the hash is that of the whole."""
-    data = os.urandom(14 * MIB + 5)
-    with running(tmp_path / "data") as server:
-        with server.client() as client:
-            url = begin(client, len(data), filename="long.bin")
-            assert send(client, url, 0, data[: MIB + 1]).status_code == 204
-            with half_sent(server, url, MIB + 1, data[MIB + 1 : 12 * MIB], len(data) - MIB - 1):
-                until(lambda: client.get(url).json()["offset"] >= 9 * MIB)
-                server.kill()
-        server.start()
-        with server.client() as client:
-            at = offset(client, url)
-            assert 9 * MIB <= at <= 12 * MIB
-            answer = send(client, url, at, data[at:])
-            assert answer.status_code == 204, answer.text
-            assert stored(client, answer.headers["reelbase-asset-id"]) == data
-            assert len(client.get("/api/v3/assets").json()["items"]) == 1
-
-
-def test_a_full_upload_that_a_kill_kept_from_being_an_asset_becomes_one(tmp_path: Path) -> None:
-    """Also when its client never comes back; one that does learns which."""
-    data = os.urandom(2 * MIB)
-    with running(tmp_path / "data") as server:
-        with server.client() as client:
-            url = begin(client, len(data) + 1)
-            assert send(client, url, 0, data).status_code == 204
-        server.kill()
-        # The same as a kill between the last byte and the asset.
-        with sqlite3.connect(server.folder / "reelbase.db") as conn:
-            conn.execute("UPDATE upload SET length = length - 1")
-        conn.close()
-        server.start()
-        with server.client() as client:
-            asset_id = until(lambda: client.get(url).json()["asset_id"])
-            assert stored(client, asset_id) == data
-            assert client.head(url, headers=TUS).headers["reelbase-asset-id"] == asset_id
-            assert len(client.get("/api/v3/assets").json()["items"]) == 1
-
-
-def test_a_shutdown_keeps_what_has_come(tmp_path: Path) -> None:
-    """SIGTERM does not wait for an upload's end, and its client hears that it may come back."""
-    data = os.urandom(6 * MIB)
-    with running(tmp_path / "data") as server:
-        with server.client() as client:
-            url = begin(client, len(data))
-            raw = half_sent(server, url, 0, data[: 5 * MIB], len(data))
-            until(lambda: client.get(url).json()["offset"] == 4 * MIB)
-        with raw:
-            assert server.stop() == 0
-            assert raw.recv(100).startswith(b"HTTP/1.1 503")
-        server.start()
-        with server.client() as client:
-            at = offset(client, url)
-            assert 4 * MIB <= at <= 5 * MIB
-            answer = send(client, url, at, data[at:])
-            assert stored(client, answer.headers["reelbase-asset-id"]) == data
-
-
-def test_what_nobody_goes_on_with_expires(tmp_path: Path) -> None:
+def test_what_nobody_goes_on_with_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Section Expiration: the bytes go while the service runs; each PATCH begins the time anew."""
     clock, settings = Clock(tmp_path / "clock"), {"REELBASE_UPLOAD_EXPIRY": "3600"}
+    clock.hold(monkeypatch)
     with (
-        running(tmp_path / "data", change=clock, **settings) as server,
+        inside(tmp_path / "data", **settings) as server,
         server.client() as client,
     ):
         left, used = begin(client, 9 * MIB), begin(client, 1000)
@@ -553,7 +499,7 @@ def test_what_nobody_goes_on_with_expires(tmp_path: Path) -> None:
 def test_scripts_of_allowed_origins_can_speak_tus(tmp_path: Path) -> None:
     """They may send what the protocol wants, and see what it answers."""
     origin = "https://app.example.com"
-    with running(tmp_path / "data", REELBASE_CORS_ORIGINS=origin) as server, server.client() as c:
+    with inside(tmp_path / "data", REELBASE_CORS_ORIGINS=origin) as server, server.client() as c:
         wanted = "tus-resumable, upload-offset, upload-length, upload-metadata, content-type"
         answer = c.options(
             "/api/v3/uploads/up_x",
@@ -575,7 +521,7 @@ def test_scripts_of_allowed_origins_can_speak_tus(tmp_path: Path) -> None:
 def test_a_volume_without_room_is_told_at_the_beginning(tmp_path: Path) -> None:
     """507 before a byte has been sent for nothing."""
     settings = {"REELBASE_MIN_FREE_BYTES": str(2**60)}
-    with running(tmp_path / "data", **settings) as server, server.client() as client:
+    with inside(tmp_path / "data", **settings) as server, server.client() as client:
         answer = client.post("/api/v3/uploads", headers={**TUS, "Upload-Length": "1"})
         assert code(answer) == (507, "storage_full")
 
@@ -647,7 +593,7 @@ def test_a_place_that_is_deleted_meanwhile_loses_no_file(
 
 def test_a_user_who_is_deleted_for_good_leaves_no_bytes(tmp_path: Path) -> None:
     """What they were sending goes at once; a piece that is under way is refused."""
-    with running(tmp_path / "data") as server, server.client() as client:
+    with inside(tmp_path / "data") as server, server.client() as client:
         user, key = new_user(client, "Lea")
         with server.client(key) as own:
             url = begin(own, 9 * MIB)

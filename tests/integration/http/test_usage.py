@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from tests.api import code, new_user, upload
-from tests.running import Server, ended, running
+from tests.inside import inside
+from tests.running import Server, ended
 
 MIB = 1024 * 1024
 JOB = {"model": "sample", "clips": [{"prompt": "a"}]}
@@ -53,7 +54,7 @@ def test_usage_is_by_project_role_and_trash(user: tuple[str, httpx.Client]) -> N
 
 def test_an_admin_sees_the_whole(tmp_path: Path) -> None:
     """Everybody's part, what sharing saves, and what the trash would give back."""
-    with running(tmp_path / "data") as server, server.client() as client:
+    with inside(tmp_path / "data") as server, server.client() as client:
         user_id, key = new_user(client, "Ada")
         data = os.urandom(3 * MIB)
         with server.client(key) as mine:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.api import upload
-from tests.running import running
+from tests.inside import inside
 
 SIZES = {"small.bin": 10, "one.bin": 1024 * 1024, "long.bin": 3_500_000, "other.bin": 2_000_000}
 
@@ -87,7 +87,7 @@ def hashes(folder: Path) -> dict[str, str]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Library:
     """The library, made once."""
     folder = tmp_path_factory.mktemp("made") / "data"
-    with running(folder) as server, server.client() as client:
+    with inside(folder) as server, server.client() as client:
         assets = {name: upload(client, os.urandom(size), name) for name, size in SIZES.items()}
         server.stop()
     return Library(folder, assets)

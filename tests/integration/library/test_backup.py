@@ -20,9 +20,10 @@ from server.library.backup import make
 from server.library.backup.target import Folder, reason
 from server.migrate import _config
 from tests.api import code
+from tests.inside import inside
 from tests.integration.library.commands import good, reelbase
 from tests.integration.library.conftest import SIZES, Library, hashes
-from tests.running import ROOT, running, small_disk
+from tests.running import ROOT, small_disk
 
 # Begins a backup, and is gone when some of it is copied.
 KILLED = """
@@ -246,7 +247,7 @@ def test_damage_here_is_named_and_the_rest_is_safe(library: Library, tmp_path: P
     assert restored.exit_code == 1
     assert asset_id in restored.stdout
     assert hashes(new).keys() == SIZES.keys() - {"long.bin"}
-    with running(new) as server, server.client() as client:
+    with inside(new) as server, server.client() as client:
         gone = client.get(f"/api/v3/assets/{asset_id}/data")
         assert code(gone) == (410, "asset_gone")
         assert "missing from the backup" in gone.json()["detail"]
@@ -370,7 +371,7 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(tmp_path: Path) -> N
     engine.dispose()
     good("backup", tmp_path / "target", "--data-dir", tmp_path / "old")
     good("restore", tmp_path / "target", "--data-dir", tmp_path / "new")
-    with running(tmp_path / "new") as server, server.client() as client:
+    with inside(tmp_path / "new") as server, server.client() as client:
         assert client.get("/api/v3/assets").json()["items"] == []
 
 

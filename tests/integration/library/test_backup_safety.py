@@ -10,9 +10,9 @@ import pytest
 
 from server.library.backup import manifest, restore, state
 from server.library.backup.target import Folder, TargetError
+from tests.inside import inside
 from tests.integration.library.commands import good, reelbase
 from tests.integration.library.conftest import SIZES, Library, hashes
-from tests.running import running
 
 
 def written(folder: Path) -> dict[str, bytes]:
@@ -81,7 +81,7 @@ def test_an_empty_server_pushes_nothing_out(library: Library, tmp_path: Path) ->
     first = good("backup", target, "--data-dir", library.folder)
     for name in ("reelbase.db", "reelbase.db-wal", "reelbase.db-shm"):
         (library.folder / name).unlink(missing_ok=True)
-    with running(library.folder) as server:
+    with inside(library.folder) as server:
         server.stop()
     refused = reelbase("backup", target, "--data-dir", library.folder, "--keep", "1")
     assert refused.exit_code == 1

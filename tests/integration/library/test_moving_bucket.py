@@ -18,9 +18,10 @@ from obstore.store import S3Store
 
 from server.library.moving import places
 from tests.changes import halt
+from tests.inside import inside
 from tests.integration.library.commands import good, reelbase
 from tests.old_installation import sha256
-from tests.running import Command, Server, running
+from tests.running import Command, Server
 from tests.samples import jpeg, video
 from tests.seaweed import Seaweed, seaweed
 
@@ -38,7 +39,7 @@ def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("server") / "data") as started:
+    with inside(tmp_path_factory.mktemp("server") / "data") as started:
         yield started
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.inside import inside
 from tests.integration.ingest.site import Site
 from tests.integration.library.commands import good, reelbase
 from tests.integration.library.conftest import SIZES, Library, hashes
-from tests.running import ended, running, until
+from tests.running import ended, until
 
 FAST = ("--rate", "10000")
 
@@ -115,7 +116,7 @@ def test_damage_is_put_right_from_the_backup(library: Library, tmp_path: Path) -
             return int(db.execute(query).fetchone()[0])
 
     assert dead() > 0
-    with running(library.folder):
+    with inside(library.folder):
         until(lambda: dead() == 0, what=lambda: "the damaged bytes to be collected")
 
 
@@ -128,7 +129,7 @@ def site() -> Iterator[Site]:
 def test_damage_is_put_right_from_where_it_came(site: Site, tmp_path: Path) -> None:
     """While the server runs, which serves the right bytes at once; never with other bytes."""
     settings = {"REELBASE_ALLOW_PRIVATE_URLS": site.allowed}
-    with running(tmp_path / "data", **settings) as server, server.client() as client:
+    with inside(tmp_path / "data", **settings) as server, server.client() as client:
         assets = {}
         for name in ("clip.mp4", "tone.mp3"):
             task = client.post("/api/v3/media/store", json={"url": site.url(name)}).json()
