@@ -1,7 +1,7 @@
 """A real server in a process of its own, on a free loopback port, for tests from outside.
 
 Loading the modules takes a process most of a second, and the tests start hundreds. So one loads
-them, and servers and commands are forked from it; servers under another command are not.
+them (`tests/loaded.py`), and servers and commands are forked from it.
 """
 
 import contextlib
@@ -13,7 +13,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -24,7 +23,6 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import httpx
-import pytest
 
 T = TypeVar("T")
 # What is to be other than usual in a new process: called there before anything begins.
@@ -38,18 +36,14 @@ _loaded.set_forkserver_preload(["tests.loaded"])
 class Server:
     """Starts `reelbase serve` on a folder; may be killed and started again on the same one."""
 
-    def __init__(
-        self, folder: Path, *prefix: str, change: Change | None = None, **environment: str
-    ) -> None:
-        """A command to run it under; further settings by their names in the environment."""
-        assert not (prefix and change), "only a forked process can be changed"
+    def __init__(self, folder: Path, change: Change | None = None, **environment: str) -> None:
+        """Further settings by their names in the environment."""
         self.folder = folder
-        self.prefix = prefix
         self.change = change
         self.environment = environment
         self.url = ""
         self.lines: list[str] = []
-        self._process: _Executed | _Forked | None = None
+        self._process: _Forked | None = None
 
     @property
     def pid(self) -> int:
@@ -71,13 +65,8 @@ class Server:
 
     def start(self, port: int = 0) -> "Server":
         """Start and wait until it answers."""
-        environment = self.surroundings()
         arguments = ["serve", "--port", str(port)]
-        self._process = (
-            _Executed([*self.prefix, sys.executable, "-m", "server", *arguments], environment)
-            if self.prefix
-            else _Forked(arguments, environment, self.change)
-        )
+        self._process = _Forked(arguments, self.surroundings(), self.change)
         self.url = ""
         threading.Thread(target=self._read, args=(self._process.stderr,), daemon=True).start()
         until(self._answers, timeout=90, what=lambda: f"the server to start: {self.lines[-20:]}")
@@ -132,17 +121,8 @@ class Server:
         return [json.loads(line) for line in self.lines if line.startswith("{")]
 
 
-class _Executed(subprocess.Popen[str]):
-    """A server that is run as people run it."""
-
-    stderr: IO[str]
-
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
-        super().__init__(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-
-
 class _Forked:
-    """A server whose modules are loaded already; the same methods."""
+    """Its process; the methods are those of `subprocess.Popen`."""
 
     def __init__(
         self, arguments: list[str], environment: dict[str, str], change: Change | None
@@ -247,11 +227,9 @@ def _run(
 
 
 @contextlib.contextmanager
-def running(
-    folder: Path, *prefix: str, change: Change | None = None, **environment: str
-) -> Iterator[Server]:
+def running(folder: Path, change: Change | None = None, **environment: str) -> Iterator[Server]:
     """A server for the length of a block."""
-    server = Server(folder, *prefix, change=change, **environment).start()
+    server = Server(folder, change=change, **environment).start()
     try:
         yield server
     finally:
@@ -270,16 +248,6 @@ def free_port() -> int:
             probe.bind(("127.0.0.1", port))
             return port
     raise AssertionError("never")
-
-
-def small_disk(folder: Path, size: int) -> list[str]:
-    """A command to run a server under, with a file system of `size` MiB at its folder."""
-    unshared = ["unshare", "--map-root-user", "--mount"]
-    if subprocess.run([*unshared, "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("needs user namespaces to mount a small file system")
-    folder.mkdir()
-    mount = f'mount -t tmpfs -o size={size}m tmpfs "{folder}" && exec "$@"'
-    return [*unshared, "sh", "-c", mount, "sh"]
 
 
 def _is_pending(pid: int | None, number: int) -> bool:

@@ -21,7 +21,6 @@ class Pair:
         self,
         folder: Path,
         fake: FakeReplicate,
-        *prefix: str,
         change: Change | None = None,
         **environment: str,
     ) -> None:
@@ -34,7 +33,7 @@ class Pair:
             "REELBASE_ALLOW_PRIVATE_URLS": fake.media_url.removeprefix("http://"),
             "REELBASE_SUBMISSION_GRACE": "1",
         }
-        self.server = Server(folder, *prefix, change=change, **(settings | environment))
+        self.server = Server(folder, change=change, **(settings | environment))
         self.start()
 
     def start(self) -> None:

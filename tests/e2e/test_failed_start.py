@@ -1,21 +1,20 @@
 """A start that fails ends: with a status and a sentence, and the folder is free for the next."""
 
 import contextlib
-import os
 import shutil
-import signal
 import socket
 import sqlite3
-import subprocess
-import sys
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from server.blobs.locks import LockFile
 from tests.api import upload
-from tests.running import ROOT, Server, run, small_disk, until
+from tests.disks import powerless, read_only, small_disk
+from tests.running import Command, Server, run, until
 
 
 @pytest.fixture(scope="module")
@@ -185,16 +184,14 @@ def test_a_taken_port_is_named(tmp_path: Path, installation: Path) -> None:
 def test_a_full_disk_at_the_first_start_is_named(tmp_path: Path) -> None:
     """A real one, too small for an empty database."""
     folder = tmp_path / "small"
-    assert "full" in refused(Server(folder, *small_disk(folder, 1)))
+    assert "full" in refused(Server(folder, small_disk(folder, 1)))
 
 
 def test_a_read_only_disk_is_named(tmp_path: Path, installation: Path) -> None:
     """As a volume becomes whose file system has errors."""
     folder = tmp_path / "data"
     shutil.copytree(installation, folder)
-    prefix = small_disk(tmp_path / "unused", 1)[:-4]  # skips where nothing can be mounted
-    mount = f'mount --bind "{folder}" "{folder}" && mount -o remount,ro,bind "{folder}"'
-    server = Server(folder, *prefix, "sh", "-c", f'{mount} && exec "$@"', "sh")
+    server = Server(folder, read_only(folder))
     assert "Read-only file system" in refused(server)
     starts(folder)
 
@@ -204,16 +201,10 @@ def test_missing_rights_are_named(tmp_path: Path, installation: Path, name: str)
     """A folder or file of another user, as after a restore by root."""
     folder = tmp_path / "data"
     shutil.copytree(installation, folder)
-    # Root reads everything, unless it has lost its capabilities.
-    prefix = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
-    if os.geteuid() != 0:
-        prefix = ["env"]
-    elif shutil.which(prefix[0]) is None:
-        pytest.skip("needs setpriv")
     mode = (folder / name).stat().st_mode
     (folder / name).chmod(0)
     try:
-        said = refused(Server(folder, *prefix))
+        said = refused(Server(folder, powerless))
     finally:
         (folder / name).chmod(mode)
     assert "Permission denied" in said or "cannot be opened" in said
@@ -244,29 +235,24 @@ def test_commands_that_cannot_begin_say_why(
         assert done.stderr.splitlines()[-1].startswith("Error: "), done.stderr
 
 
-# What goes wrong in no folder that a test could prepare is made to: the real command, with one
-# function that fails.
-FAILING = """
-import sys, threading
-import server.app, server.running
-from server.cli import main
+@dataclass(frozen=True)
+class Patch:
+    """What goes wrong in no folder that a test could prepare is made to, by lines of code."""
 
-{patch}
-main()
-"""
+    code: str
+
+    def __call__(self) -> None:
+        """Change a function of the real command."""
+        import server.app
+        import server.running
+
+        exec(self.code, {"server": server, "threading": threading})
 
 
-def patched(folder: Path, patch: str) -> subprocess.Popen[str]:
+def patched(folder: Path, patch: str, **environment: str) -> Command:
     """`reelbase serve` with a fault."""
-    environment = {"PATH": os.environ["PATH"], "REELBASE_LOG_FORMAT": "json"}
-    arguments = ["serve", "--port", "0", "--data-dir", str(folder)]
-    return subprocess.Popen(
-        [sys.executable, "-c", FAILING.format(patch=patch), *arguments],
-        cwd=ROOT,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    arguments = ("serve", "--port", "0", "--data-dir", str(folder))
+    return Command(*arguments, change=Patch(patch), REELBASE_LOG_FORMAT="json", **environment)
 
 
 BREAK = """
@@ -299,9 +285,9 @@ def test_a_start_is_undone_from_wherever_it_came(
     folder = tmp_path / "data"
     shutil.copytree(installation, folder)
     # The last resort would come too late to help.
-    process = patched(folder, f"{BREAK}\nserver.running.UNDO = 1000\n{place}")
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 1, said
+    done = patched(folder, f"{BREAK}\nserver.running.UNDO = 1000\n{place}").wait()
+    said = done.stderr
+    assert done.returncode == 1, said
     assert said.splitlines()[-1].startswith("Error: The service cannot run: "), said
     assert "it broke" in said.splitlines()[-1]
     assert "Traceback" not in said
@@ -324,9 +310,9 @@ async def broken(*_):
     raise RuntimeError("unforeseen")
 server.app.collect.sweep_unfinished = broken
 """
-    process = patched(folder, patch)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 1, said
+    done = patched(folder, patch).wait()
+    said = done.stderr
+    assert done.returncode == 1, said
     assert "\nError: The service cannot run: RuntimeError" in said
     # What nobody foresaw is in the log, for who mends it.
     assert '"exception"' in said
@@ -367,14 +353,9 @@ def test_an_end_that_does_not_come_is_cut_off(
     """A deploy does not wait for a fault of ours until the platform kills us."""
     folder = tmp_path / "data"
     shutil.copytree(installation, folder)
-    limits = "server.running.END = 1\nimport os\nos.environ['REELBASE_SHUTDOWN_SECONDS'] = '1'\n"
-    process = patched(folder, limits + patch)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "startup complete" in line:
-            break
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 1, said
-    assert "the shutdown does not end" in said
+    patch = f"server.running.END = 1\n{patch}"
+    server = Server(folder, Patch(patch), REELBASE_SHUTDOWN_SECONDS="1").start()
+    until(lambda: any("startup complete" in line for line in server.lines))
+    assert server.stop() == 1
+    until(lambda: "the shutdown does not end" in "".join(server.lines))
     starts(folder)

@@ -12,7 +12,8 @@ from pathlib import Path
 from server.blobs.locks import LockFile
 from server.settings import Settings
 from tests.api import code, upload
-from tests.running import KEY, ROOT, Server, ended, run, running, small_disk, until
+from tests.disks import small_disk
+from tests.running import KEY, ROOT, Server, ended, run, running, until
 
 MIB = 1024 * 1024
 
@@ -235,7 +236,7 @@ def test_a_full_disk_is_507_and_is_got_over_without_a_restart(tmp_path: Path) ->
     folder = tmp_path / "small"
     settings = {"REELBASE_MIN_FREE_BYTES": "0"}
     with (
-        running(folder, *small_disk(folder, 100), **settings) as server,
+        running(folder, small_disk(folder, 100), **settings) as server,
         server.client() as client,
     ):
         kept = []

@@ -13,10 +13,11 @@ import pytest
 from tests import samples
 from tests.api import code, new_user, upload
 from tests.changes import hasty, without_polling
+from tests.disks import small_disk
 from tests.e2e.conftest import Pair
 from tests.e2e.test_replicate import MODEL, generate
 from tests.fakes.replicate import FakeReplicate
-from tests.running import ended, small_disk, until
+from tests.running import ended, until
 
 
 @pytest.fixture
@@ -393,7 +394,7 @@ def test_a_full_disk_keeps_what_was_paid_for(tmp_path: Path, fake: FakeReplicate
     """It fills up while a prediction runs: `disk_full`, playing from the provider, saved later."""
     folder = tmp_path / "small"
     fake.clip_options = {"padding": 40_000_000}
-    pair = Pair(folder, fake, *small_disk(folder, 100), REELBASE_SAVE_RETRY_SECONDS="1")
+    pair = Pair(folder, fake, change=small_disk(folder, 100), REELBASE_SAVE_RETRY_SECONDS="1")
     fake.hold("paid")
     try:
         with pair.server.client() as client:

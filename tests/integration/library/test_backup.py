@@ -20,10 +20,11 @@ from server.library.backup import make
 from server.library.backup.target import Folder, reason
 from server.migrate import _config
 from tests.api import code
+from tests.disks import small_disk
 from tests.inside import inside
 from tests.integration.library.commands import good, reelbase
 from tests.integration.library.conftest import SIZES, Library, hashes
-from tests.running import ROOT, small_disk
+from tests.running import ROOT, Command
 
 # Begins a backup, and is gone when some of it is copied.
 KILLED = """
@@ -396,8 +397,7 @@ def test_a_full_disk_is_told(library: Library, tmp_path: Path) -> None:
     """At the target while it is written, at a new place before anything is."""
 
     def on_a_small_disk(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        command = [*small_disk(folder, 3), sys.executable, "-m", "server", *map(str, arguments)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        return Command(*map(str, arguments), change=small_disk(folder, 3)).wait()
 
     small, target = tmp_path / "small", tmp_path / "target"
     done = on_a_small_disk(small, "backup", small, "--data-dir", library.folder)
