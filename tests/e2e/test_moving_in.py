@@ -1,11 +1,10 @@
 """Moving in while the service runs: the old URLs, ids and keys go on working."""
 
 import hashlib
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import httpx
@@ -14,49 +13,34 @@ import pytest
 from tests.changes import halt
 from tests.integration.library.commands import good
 from tests.old_installation import add_large, in_use, old_database, sha256
-from tests.running import ROOT, Command, Server, running, until
+from tests.running import Command, Server, running, until
 from tests.samples import jpeg, video
 
 MB = 1_000_000
 MIB = 1024 * 1024
 ALICE, BOB = "the-old-key-of-alice", "the-old-key-of-bob"
-# Runs a command, then writes down the most memory that it ever had.
-MEASURED = """
-import sys
-from pathlib import Path
-from server.cli import main
-try:
-    main(sys.argv[2:])
-finally:
-    status = Path("/proc/self/status").read_text()
-    Path(sys.argv[1]).write_text(status.split("VmHWM:")[1].split()[0])
-"""
 
 
-def command(folder: Path, *arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
-    """A command in a process of its own, on a data folder."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "REELBASE_DATA_DIR": str(folder),
-        "REELBASE_MIN_FREE_BYTES": "0",
-        **environment,
-    }
-    return subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@dataclass(frozen=True)
+class Measured:
+    """Has a command write down, at its end, the most memory that it ever had, in KiB."""
+
+    report: Path
+
+    def __call__(self) -> None:
+        Finalize(None, self._write, exitpriority=0)
+
+    def _write(self) -> None:
+        status = Path("/proc/self/status").read_text()
+        self.report.write_text(status.split("VmHWM:")[1].split()[0])
 
 
 def measured(tmp_path: Path, folder: Path, *arguments: str | Path) -> int:
     """Run a command to its good end; the most memory that it had, in bytes."""
     report = tmp_path / "memory"
-    process = command(folder, "-c", MEASURED, report, *arguments)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
+    data = {"REELBASE_DATA_DIR": str(folder), "REELBASE_MIN_FREE_BYTES": "0"}
+    done = Command(*map(str, arguments), change=Measured(report), **data).wait()
+    assert done.returncode == 0, done.stderr
     return int(report.read_text()) * 1024
 
 
@@ -79,12 +63,12 @@ def played(client: httpx.Client, path: str) -> str:
 def test_an_old_database_is_imported_while_it_is_in_use_and_we_serve(
     server: Server, tmp_path: Path
 ) -> None:
-    """A video of 160 MB comes in pieces: the process never has 64 MiB more than an idle one."""
+    """A video of 100 MB comes in pieces: the process never has 64 MiB more than an idle one."""
     clip, face = video(), jpeg()
     path = tmp_path / "old" / "scenes.db"
     path.parent.mkdir()
     with old_database(path) as db:
-        large = add_large(db, 1, 160 * MB)
+        large = add_large(db, 1, 100 * MB)
         db.execute(
             "INSERT INTO assets(id, blob_data, owner, url) VALUES ('face', ?, 'bob', ?)",
             (face, "https://old.example/api/v1/storage/users%2Fbob%2Fmy%20face.jpg"),
