@@ -115,11 +115,11 @@ def test_a_write_about_somebody_else_raises(
         WRITES[name](conn, bob)
     with pytest.raises(UserNotNamed, match=bob.user), transaction(engine) as conn:
         WRITES[name](conn, bob)
-    with pytest.raises(UserNotNamed, match=bob.user), engine.begin() as conn:
-        WRITES[name](conn, bob)  # by the engine alone nobody is named
     with transaction(engine, ann.user, bob.user) as conn:
         WRITES[name](conn, bob)
         conn.rollback()
+    with pytest.raises(UserNotNamed, match=bob.user), engine.begin() as conn:
+        WRITES[name](conn, bob)  # the same connection: by the engine alone nobody is named
 
 
 def test_what_raised_has_changed_nothing(engine: Engine, pair: tuple[Things, Things]) -> None:
