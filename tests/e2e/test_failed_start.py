@@ -266,15 +266,15 @@ async def broken_later(*_):
 @pytest.mark.parametrize(
     "place",
     [
-        "server.app.Sample.__init__ = broken",
+        "server.outside.Sample.__init__ = broken",
         "server.db._Session.open = broken_later",
         "server.db._Session._connect = broken",
         "server.db.Changes.__init__ = broken",
         "server.app.collect.sweep_unfinished = broken_later",
         "server.app.Volume.keep = broken",
-        "server.app.YtDlp.missing = broken",
+        "server.outside.YtDlp.missing = broken",
         "server.app.Supervisor.run = broken",
-        "server.app.AccessLog.flush = server.app.YtDlp.missing = broken",
+        "server.app.AccessLog.flush = server.outside.YtDlp.missing = broken",
         "server.running.uvicorn.Server.startup = broken_later",
     ],
 )
@@ -338,7 +338,7 @@ BLOCKED = """
 import time
 async def blocked(*_):
     time.sleep(3600)
-server.app.Sample.aclose = blocked
+server.outside.Sample.aclose = blocked
 """
 
 
