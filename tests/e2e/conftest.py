@@ -11,38 +11,8 @@ from playwright.sync_api import Browser
 from tests.api import new_user
 from tests.e2e.browser import chromium
 from tests.fakes.replicate import FakeReplicate
-from tests.running import Change, Server, free_port
-
-
-class Pair:
-    """The server, set up for the fake; it may be killed and started again."""
-
-    def __init__(
-        self,
-        folder: Path,
-        fake: FakeReplicate,
-        change: Change | None = None,
-        **environment: str,
-    ) -> None:
-        self.fake = fake
-        self.port = free_port()
-        settings = {
-            "REPLICATE_API_TOKEN": fake.token,
-            "REPLICATE_BASE_URL": fake.url,
-            "REELBASE_PUBLIC_URL": f"http://127.0.0.1:{self.port}",
-            "REELBASE_ALLOW_PRIVATE_URLS": fake.media_url.removeprefix("http://"),
-            "REELBASE_SUBMISSION_GRACE": "1",
-        }
-        self.server = Server(folder, change=change, **(settings | environment))
-        self.start()
-
-    def start(self) -> None:
-        self.server.start(self.port)
-
-    def restart(self) -> None:
-        """`kill -9`, and up again."""
-        self.server.kill()
-        self.start()
+from tests.pair import Pair
+from tests.running import Server
 
 
 @pytest.fixture

@@ -29,10 +29,9 @@ from server.library.backup.schedule import Schedule
 from server.library.backup.target import open_target
 from tests.api import upload
 from tests.changes import halt
-from tests.e2e.conftest import Pair
-from tests.e2e.test_replicate import generate
 from tests.fakes.replicate import FakeReplicate
 from tests.integration.library.commands import good, reelbase
+from tests.pair import Pair, generate
 from tests.running import ROOT, Command, Server, ended, running, until
 from tests.seaweed import Seaweed, seaweed
 

@@ -14,9 +14,9 @@ import pytest
 from tests import samples
 from tests.api import code, upload
 from tests.changes import without_polling
-from tests.e2e.conftest import Pair
 from tests.fakes.replicate import FakeReplicate
 from tests.many import multiply
+from tests.pair import Pair
 from tests.running import Server, ended, running, until
 
 MODEL = "google/veo-3-fast"

@@ -9,9 +9,8 @@ import pytest
 
 from tests import samples
 from tests.changes import Uncombined
-from tests.e2e.conftest import Pair
-from tests.e2e.test_replicate import generate
 from tests.fakes.replicate import FakeReplicate
+from tests.pair import Pair, generate
 from tests.running import ended, until
 
 # A job of two clips has some twenty: each request, webhook and download, before and after it.

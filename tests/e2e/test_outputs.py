@@ -8,9 +8,8 @@ from playwright.sync_api import Browser, ViewportSize, expect
 
 from tests import samples
 from tests.e2e.browser import DESKTOP, PHONE, opened, sign_in
-from tests.e2e.conftest import Pair
-from tests.e2e.test_replicate import generate
 from tests.fakes.clips import make_clip
+from tests.pair import Pair, generate
 from tests.running import KEY, ended, until
 
 FILES = {f"{n}.png": samples.image("PNG", 160, 90) + bytes([n]) for n in range(12)}

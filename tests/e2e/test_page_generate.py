@@ -10,8 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests import samples
 from tests.api import upload
 from tests.e2e.browser import PHONE, drawn, opened, overflow, sign_in, visit
-from tests.e2e.conftest import Pair
-from tests.e2e.test_replicate import generate
+from tests.pair import Pair, generate
 from tests.running import KEY, ended, until
 
 # What Chromium writes into the console about a refused form.

@@ -6,8 +6,7 @@ import httpx
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.browser import opened, sign_in, visit
-from tests.e2e.conftest import Pair
-from tests.e2e.test_replicate import generate
+from tests.pair import Pair, generate
 from tests.running import KEY, ended, until
 
 

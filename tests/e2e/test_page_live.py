@@ -12,9 +12,8 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests import samples
 from tests.api import new_user, upload
 from tests.e2e.browser import PHONE, asked_by_now, heard, opened, overflow, sign_in, visit
-from tests.e2e.conftest import Pair
-from tests.e2e.test_replicate import generate
 from tests.fakes.replicate import FakeReplicate
+from tests.pair import Pair, generate
 from tests.running import KEY, until
 
 # What Chromium writes into the console while there is no server.

@@ -10,10 +10,9 @@ import pytest
 
 from tests import samples
 from tests.api import upload
-from tests.e2e.conftest import Pair
-from tests.e2e.test_replicate import generate
 from tests.fakes.replicate import FakeReplicate
 from tests.integration.library.commands import good
+from tests.pair import Pair, generate
 from tests.running import ended, until
 
 

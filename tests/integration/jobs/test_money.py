@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +11,11 @@ import pytest
 
 from tests import samples
 from tests.api import upload
-from tests.changes import LOOKS, looks_are_logged, without_polling
-from tests.e2e.conftest import Pair
-from tests.e2e.test_replicate import generate
 from tests.fakes.fal import FakeFal
 from tests.fakes.replicate import FakeReplicate
-from tests.running import Server, ended, free_port, running, until
+from tests.inside import Inside, inside
+from tests.pair import Pair, generate
+from tests.running import ended, free_port, until
 
 
 def predicted(client: httpx.Client, job_id: str) -> str:
@@ -31,7 +29,7 @@ def predicted(client: httpx.Client, job_id: str) -> str:
 @pytest.fixture
 def patient(tmp_path: Path, fake: FakeReplicate) -> Iterator[Pair]:
     """A server that waits 20 s for word of a lost submission."""
-    made = Pair(tmp_path / "data", fake, REELBASE_SUBMISSION_GRACE="20")
+    made = Pair(tmp_path / "data", fake, apart=False, REELBASE_SUBMISSION_GRACE="20")
     yield made
     made.server.kill()
 
@@ -90,7 +88,7 @@ def test_a_webhook_that_comes_after_giving_up_still_counts(tmp_path: Path) -> No
     with FakeFal() as fal:
         fal.hooks.held = True
         fal.fault("create", drop=True, made=True)
-        server = Server(
+        server = Inside(
             tmp_path / "data",
             FAL_KEY=fal.key,
             FAL_QUEUE_URL=fal.url,
@@ -185,7 +183,7 @@ def test_the_daily_limit_counts_each_prediction_when_it_was_made(
     tmp_path: Path, fake: FakeReplicate
 ) -> None:
     """Retrying an old job is spending of today."""
-    pair = Pair(tmp_path / "data", fake, REELBASE_DAILY_PREDICTIONS="2")
+    pair = Pair(tmp_path / "data", fake, apart=False, REELBASE_DAILY_PREDICTIONS="2")
     fake.outcome("E005", times=100)
     try:
         with pair.server.client() as client:
@@ -230,7 +228,7 @@ def test_what_was_made_and_deleted_is_listed_as_expired(pair: Pair) -> None:
 
 def test_what_waits_for_its_turn_is_canceled_at_once(tmp_path: Path, fake: FakeReplicate) -> None:
     """Behind another prediction: it was never asked for, and will not be."""
-    pair = Pair(tmp_path / "data", fake, REELBASE_PROVIDER_CONCURRENCY="1")
+    pair = Pair(tmp_path / "data", fake, apart=False, REELBASE_PROVIDER_CONCURRENCY="1")
     fake.hold("first")
     try:
         with pair.server.client() as client:
@@ -242,54 +240,6 @@ def test_what_waits_for_its_turn_is_canceled_at_once(tmp_path: Path, fake: FakeR
     finally:
         pair.server.kill()
     assert fake.creates_by_prompt() == {"first": 1}
-
-
-def test_clips_take_their_turns_in_their_order(tmp_path: Path, fake: FakeReplicate) -> None:
-    """However long they wait: the first shot is made first, and an earlier job before a later."""
-    settings = {"REELBASE_PROVIDER_CONCURRENCY": "1"}
-    pair = Pair(tmp_path / "data", fake, change=looks_are_logged, **settings)
-    prompts = [f"shot {number}" for number in range(1, 7)]
-    fake.hold(prompts[0])
-    try:
-        with pair.server.client() as client:
-            first = generate(client, *({"prompt": prompt} for prompt in prompts))
-            later = generate(client, {"prompt": "later"})
-            until(lambda: fake.creates_by_prompt())
-
-            def looks() -> list[int]:
-                log = [line["clip"] for line in pair.server.log() if line["event"] == LOOKS]
-                return list(Counter(log).values())
-
-            # Each has looked whether it is still wanted, and waits on.
-            waited = lambda: len(looks()) == 7 and sorted(looks())[1] > 2  # noqa: E731
-            until(waited, what=lambda: f"all to wait: {looks()}")
-            fake.release(prompts[0])
-            ended(client, first)
-            ended(client, later)
-    finally:
-        pair.server.kill()
-    assert list(fake.creates_by_prompt()) == [*prompts, "later"]
-
-
-def test_a_cancel_is_heard_in_the_middle_of_a_look_up(tmp_path: Path, fake: FakeReplicate) -> None:
-    """Whatever is said while nobody listens is not lost: no other look-up would find it."""
-    pair = Pair(tmp_path / "data", fake, change=without_polling)
-    fake.hold()
-    # It would wake whoever waits, too.
-    fake.hooks.deliver = False
-    look = fake.fault("get", hold=True)
-    try:
-        with pair.server.client() as client:
-            job_id = generate(client, {"prompt": "slow"})
-            until(lambda: look.reached, what=lambda: "the look-up")
-            client.post(f"/api/v3/jobs/{job_id}/cancel").raise_for_status()
-            # The loop has gone round since.
-            generate(client, {"prompt": "another"})
-            until(lambda: fake.creates_by_prompt()["another"])
-            look.hold = False
-            assert ended(client, job_id)["status"] == "canceled"
-    finally:
-        pair.server.kill()
 
 
 def test_a_job_of_one_clip_serves_it_as_combined_whatever_was_asked(pair: Pair) -> None:
@@ -312,7 +262,7 @@ def test_files_that_go_along_tell_lost_clips_apart(tmp_path: Path, fake: FakeRep
         "REELBASE_SUBMISSION_GRACE": "2",
     }
     fake.fault("create", drop=True, made=True, times=2)
-    with running(tmp_path / "data", **settings) as server, server.client() as client:
+    with inside(tmp_path / "data", **settings) as server, server.client() as client:
         images = [upload(client, samples.jpeg(320, size), f"{size}.jpg") for size in (180, 240)]
         clips = [{"prompt": "same", "image_asset_id": image["id"]} for image in images]
         job = ended(client, generate(client, *clips))

@@ -9,18 +9,10 @@ import pytest
 from server.media.boxes import BoxScanner
 from tests import samples
 from tests.api import code, upload
-from tests.e2e.conftest import Pair
 from tests.fakes.replicate import FakeReplicate
-from tests.running import ended, running, until
-
-MODEL = "google/veo-3-fast"
-
-
-def generate(client: httpx.Client, *clips: dict[str, object], **job: object) -> str:
-    answer = client.post("/api/v3/jobs", json={"model": MODEL, "clips": list(clips), **job})
-    assert answer.status_code == 202, answer.text
-    job_id: str = answer.json()["id"]
-    return job_id
+from tests.inside import inside
+from tests.pair import MODEL, Pair, generate
+from tests.running import ended, until
 
 
 def test_an_image_goes_by_token_and_the_video_comes_back(pair: Pair) -> None:
@@ -164,7 +156,7 @@ def test_without_a_public_url_small_images_go_along_and_large_ones_are_refused(
         "REPLICATE_BASE_URL": fake.url,
         "REELBASE_ALLOW_PRIVATE_URLS": fake.media_url.removeprefix("http://"),
     }
-    with running(tmp_path / "data", **settings) as server, server.client() as client:
+    with inside(tmp_path / "data", **settings) as server, server.client() as client:
         large = upload(client, samples.jpeg(64, 64) + bytes(11_000_000), "large.jpg")
         body = {"model": MODEL, "clips": [{"prompt": "x", "image_asset_id": large["id"]}]}
         refused = client.post("/api/v3/jobs", json=body)

@@ -1,10 +1,7 @@
 """Everything that goes wrong around a provider: one prediction, one asset, the truth shown."""
 
-import contextlib
-import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -12,20 +9,15 @@ import pytest
 
 from tests import samples
 from tests.api import code, new_user, upload
-from tests.changes import hasty, without_polling
-from tests.disks import small_disk
-from tests.e2e.conftest import Pair
-from tests.e2e.test_replicate import MODEL, generate
 from tests.fakes.replicate import FakeReplicate
+from tests.pair import MODEL, Pair, generate
 from tests.running import ended, until
 
 
 @pytest.fixture
-def pair(tmp_path: Path, fake: FakeReplicate) -> Iterator[Pair]:
-    """A server that saves again soon."""
-    made = Pair(tmp_path / "data", fake, REELBASE_SAVE_RETRY_SECONDS="1")
-    yield made
-    made.server.kill()
+def environment() -> dict[str, str]:
+    """Saves again soon."""
+    return {"REELBASE_SAVE_RETRY_SECONDS": "1"}
 
 
 def asset_in(client: httpx.Client, asset_id: str, *states: str) -> dict[str, object]:
@@ -127,20 +119,6 @@ def test_webhooks_in_any_order_change_nothing(pair: Pair, how: str) -> None:
         assert len(again["outputs"]) == 1
         assert again["clips"][0]["attempts"] == 1
     assert pair.fake.creates_by_prompt() == {"one": 1}
-
-
-def test_webhooks_finish_a_job_before_polling_would(tmp_path: Path, fake: FakeReplicate) -> None:
-    """A prediction that ends is stored at once: polling beside webhooks is slow."""
-    pair = Pair(tmp_path / "data", fake, change=without_polling)
-    fake.hold("quick")
-    try:
-        with pair.server.client() as client:
-            job_id = generate(client, {"prompt": "quick"})
-            until(lambda: any(one.event == "start" for one in list(fake.deliveries)))
-            fake.release("quick")
-            assert ended(client, job_id)["stored"]
-    finally:
-        pair.server.kill()
 
 
 def test_forged_webhooks_are_refused(pair: Pair) -> None:
@@ -318,19 +296,6 @@ def test_what_the_provider_has_deleted_is_expired_and_never_gone(pair: Pair) -> 
     assert pair.fake.creates_by_prompt() == {"too late": 1}
 
 
-def test_a_restart_goes_on_saving(pair: Pair) -> None:
-    """`kill -9` between a failed save and the next attempt."""
-    pair.fake.fault("output", status=500, times=1000)
-    with pair.server.client() as client:
-        job = ended(client, generate(client, {"prompt": "resilient"}))
-        assert not job["stored"]
-    pair.restart()
-    pair.fake.clear_faults("output")
-    with pair.server.client() as client:
-        asset_in(client, job["outputs"][0]["id"], "stored")
-    assert pair.fake.creates_by_prompt() == {"resilient": 1}
-
-
 def test_a_combine_waits_for_its_clips_and_goes_on_by_itself(pair: Pair) -> None:
     """`storing` while a clip is not saved; joined once it is."""
     pair.fake.fault("output", status=500, times=1000)
@@ -380,7 +345,7 @@ def test_a_combine_that_was_given_up_goes_on_once_its_clips_are_saved(pair: Pair
 def test_fail_and_forget_for_those_who_want_it(tmp_path: Path, fake: FakeReplicate) -> None:
     """REELBASE_KEEP_UNSAVED=0: a failed save is a failed clip, and nothing is listed."""
     fake.fault("output", status=404, times=1000)
-    pair = Pair(tmp_path / "data", fake, REELBASE_KEEP_UNSAVED="0")
+    pair = Pair(tmp_path / "data", fake, apart=False, REELBASE_KEEP_UNSAVED="0")
     try:
         with pair.server.client() as client:
             job = ended(client, generate(client, {"prompt": "gone"}))
@@ -388,60 +353,3 @@ def test_fail_and_forget_for_those_who_want_it(tmp_path: Path, fake: FakeReplica
             assert job["outputs"] == []
     finally:
         pair.server.kill()
-
-
-def test_a_full_disk_keeps_what_was_paid_for(tmp_path: Path, fake: FakeReplicate) -> None:
-    """It fills up while a prediction runs: `disk_full`, playing from the provider, saved later."""
-    folder = tmp_path / "small"
-    fake.clip_options = {"padding": 40_000_000}
-    pair = Pair(folder, fake, change=small_disk(folder, 100), REELBASE_SAVE_RETRY_SECONDS="1")
-    fake.hold("paid")
-    try:
-        with pair.server.client() as client:
-            job_id = generate(client, {"prompt": "paid"})
-            until(lambda: fake.creates_by_prompt() == {"paid": 1})
-            kept = []
-            for number in range(30):
-                data = bytes([number]) * 6_000_000
-                answer = client.post("/api/v3/assets", content=data)
-                if answer.status_code == 507:
-                    break
-                kept.append(answer.json()["id"])
-            assert answer.status_code == 507
-            fake.release("paid")
-            job = ended(client, job_id)
-            assert (job["status"], job["stored"]) == ("completed", False), job
-            assert job["outputs"][0]["storage_error"]["type"] == "disk_full"
-            assert job["outputs"][0]["storage_state"] == "url_only"
-            for asset_id in kept:
-                client.delete(f"/api/v3/assets/{asset_id}?permanent=true").raise_for_status()
-            asset_in(client, job["outputs"][0]["id"], "stored")
-    finally:
-        pair.server.kill()
-    assert fake.creates_by_prompt() == {"paid": 1}
-
-
-def test_a_locked_database_is_waited_out(tmp_path: Path, fake: FakeReplicate) -> None:
-    """Another process holds the file for longer than a write waits: nothing is asked twice."""
-    pair = Pair(tmp_path / "data", fake, change=hasty, REELBASE_SAVE_RETRY_SECONDS="1")
-    try:
-        with pair.server.client() as client:
-            pair.fake.hold("locked")
-            job_id = generate(client, {"prompt": "locked"})
-            until(lambda: client.get(f"/api/v3/jobs/{job_id}").json()["clips"][0]["prediction_id"])
-            database = pair.server.folder / "reelbase.db"
-            with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
-                other.execute("BEGIN IMMEDIATE")
-                before = len(pair.server.lines)
-                pair.fake.release("locked")
-                until(
-                    lambda: any("is locked" in line for line in pair.server.lines[before:]),
-                    what=lambda: "a write to be given up",
-                )
-                other.execute("ROLLBACK")
-            job = ended(client, job_id)
-            assert job["status"] == "completed", job
-            asset_in(client, job["outputs"][0]["id"], "stored")
-    finally:
-        pair.server.kill()
-    assert fake.creates_by_prompt() == {"locked": 1}

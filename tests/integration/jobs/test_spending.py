@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from tests.api import code, new_user
-from tests.e2e.conftest import Pair
-from tests.e2e.test_replicate import MODEL, generate
 from tests.fakes.replicate import FakeReplicate
+from tests.pair import MODEL, Pair, generate
 from tests.running import ended
 
 

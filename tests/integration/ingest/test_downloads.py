@@ -13,9 +13,10 @@ import pytest
 from server.media.boxes import BoxScanner
 from tests.api import code, new_user
 from tests.e2e.test_crash import count
+from tests.inside import inside
 from tests.integration.ingest.processes import gone, processes
 from tests.integration.ingest.site import Site
-from tests.running import Server, ended, run, running, until
+from tests.running import Server, ended, run, until
 
 # What each URL of the site comes to: a stored asset's kind and name, or a code.
 STORED = {
@@ -80,7 +81,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("ingest") / "data", **settings(site)) as started:
+    with inside(tmp_path_factory.mktemp("ingest") / "data", **settings(site)) as started:
         yield started
 
 
@@ -152,7 +153,7 @@ def test_every_url_comes_to_its_end(server: Server, site: Site, newcomer: httpx.
 def test_a_trickle_is_not_waited_for(tmp_path: Path, site: Site) -> None:
     """A byte now and then is as good as none: after a while, here a second, it is given up."""
     others = settings(site, REELBASE_DOWNLOAD_STALL="1")
-    with running(tmp_path / "data", **others) as server, server.client() as client:
+    with inside(tmp_path / "data", **others) as server, server.client() as client:
         job = ended(client, store(client, site.url("trickle.mp4"))["task_id"])
         assert (job["status"], job["error_code"]) == ("failed", "timeout"), job
         nothing_left(server)
@@ -371,47 +372,10 @@ def test_the_command_needs_a_server(tmp_path: Path) -> None:
     assert done.stderr.startswith("Error: No server is running")
 
 
-def test_restarts_in_the_middle(tmp_path: Path, site: Site) -> None:
-    """After SIGTERM and after `kill -9` both ways of fetching begin again, and complete."""
-    server = Server(tmp_path / "data", **settings(site)).start()
-    work = server.folder / "work"
-    try:
-        with site.hold():
-            with server.client() as client:
-                tasks = [store(client, site.url(path)) for path in ("slow.mp4", "page-slow")]
-            for end in (server.stop, server.kill):
-                with server.client() as client:
-                    # What it was before a restart is told until a download is begun again.
-                    until(lambda: len(processes(work)) >= 2, what=lambda: "yt-dlp to begin")
-                    for task in tasks:
-                        until(
-                            lambda t=task: shown(client, t)["progress"] > 0,
-                            what=lambda: "progress",
-                        )
-                assert len(processes(work)) >= 2  # the supervisor and yt-dlp
-                end()
-                assert gone(work), processes(work)
-                server.start()
-        with server.client() as client:
-            for task in tasks:
-                job = ended(client, task["task_id"])
-                assert (job["status"], job["stored"]) == ("completed", True), job
-                data = client.get(f"/api/v3/assets/{task['asset_id']}/data").content
-                assert data == site.files["clip.mp4"]
-            videos = client.get("/api/v3/assets", params={"kind": "video"}).json()["items"]
-            assert sorted(one["id"] for one in videos) == sorted(t["asset_id"] for t in tasks)
-        nothing_left(server)
-        # A poster may be on its way.
-        unfinished = "SELECT count(*) FROM blob WHERE state = 'open'"
-        until(lambda: count(server, unfinished) == 0, what=lambda: "nothing to be half-written")
-    finally:
-        server.kill()
-
-
 def test_a_start_says_what_is_missing(tmp_path: Path, site: Site) -> None:
     """A cookies file that is not there: a line in the log, in words; the service runs."""
     others = settings(site, REELBASE_COOKIES_FILE=str(tmp_path / "none.txt"))
-    with running(tmp_path / "data", **others) as server:
+    with inside(tmp_path / "data", **others) as server:
         (line,) = [line for line in server.log() if "missing" in line]
         assert "cookies file" in line["missing"]
         assert line["level"] == "warning"

@@ -9,7 +9,8 @@ import pytest
 from tests import samples
 from tests.api import code, upload
 from tests.fakes.fal import FakeFal
-from tests.running import Server, ended, free_port
+from tests.inside import Inside
+from tests.running import ended, free_port
 
 TEXT, IMAGE = "fal-ai/ltx-2/text-to-video", "fal-ai/ltx-2/image-to-video"
 
@@ -26,7 +27,7 @@ def fal() -> Iterator[FakeFal]:
 def client(tmp_path: Path, fal: FakeFal) -> Iterator[httpx.Client]:
     """A client of a server that uses it."""
     port = free_port()
-    server = Server(
+    server = Inside(
         tmp_path / "data",
         FAL_KEY=fal.key,
         FAL_QUEUE_URL=fal.url,
