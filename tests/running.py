@@ -265,17 +265,19 @@ def until(
     condition: Callable[[], T],
     *,
     timeout: float = 60,
-    every: float = 0.05,
+    every: float = 0.25,
     what: Callable[[], str] = lambda: "the condition",
 ) -> T:
-    """Ask until the answer is truthy; the answer."""
+    """Ask until the answer is truthy, at first often, then each `every` seconds; the answer."""
     deadline = time.monotonic() + timeout
+    pause = min(0.01, every)
     while True:
         if answer := condition():
             return answer
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {timeout} s for {what()}")
-        time.sleep(every)
+        time.sleep(pause)
+        pause = min(pause * 1.3, every)
 
 
 def ended(client: httpx.Client, job_id: str, timeout: float = 90) -> dict[str, Any]:
