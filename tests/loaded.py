@@ -9,6 +9,7 @@ import tests.changes  # what a new process is handed comes from there
 import tests.running  # noqa: F401
 from server.app import create_app
 from server.cli import main  # noqa: F401
+from server.clock import SystemClock
 from server.migrate import migrate
 from server.settings import Settings
 
@@ -18,6 +19,7 @@ def _load(folder: Path) -> None:
     migrate(folder / "reelbase.db")
     create_app(
         Settings(data_dir=folder),
+        SystemClock(),
         writer="",
         local=("127.0.0.1", 1),
         draining=asyncio.Event(),
