@@ -16,8 +16,9 @@ from server.db import now
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due(Delivery):
-    """A message with where it goes, and what signs it."""
+    """A message with whose it is, where it goes, and what signs it."""
 
+    user_id: str
     webhook_url: str = field(repr=False)
     webhook_secret: str = field(repr=False)
 
@@ -70,7 +71,7 @@ def due(conn: Connection, now: datetime, limit: int) -> list[Due]:
     Of one job only the first that waits: its messages arrive in their order.
     """
     waiting = (
-        select(delivery, job.c.webhook_url, user.c.webhook_secret)
+        select(delivery, job.c.user_id, job.c.webhook_url, user.c.webhook_secret)
         .join(job, job.c.id == delivery.c.job_id)
         .join(user, user.c.id == job.c.user_id)
         .where(delivery.c.next_at.is_not(None))

@@ -52,4 +52,5 @@ async def deliver(work: Work, row: deliveries.Due) -> None:
         log.warning("webhook given up", job=row.job_id, status=status, error=error)
     else:
         outcome = {"next_at": now + timedelta(seconds=WAITS[row.attempts])}
-    await work.database.write(deliveries.attempted, row.id, status=status, error=error, **outcome)
+    about = work.database.about(row.user_id)
+    await about.write(deliveries.attempted, row.id, status=status, error=error, **outcome)
