@@ -5,16 +5,15 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection, Engine
 
-from server.db import create_file, sync_engine, transaction
-from server.migrate import migrate
+from server.db import sync_engine, transaction
+from tests.database import new_database
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A real database, migrated once."""
     path = tmp_path_factory.mktemp("rows") / "reelbase.db"
-    create_file(path)
-    migrate(path)
+    new_database(path)
     made = sync_engine(path)
     yield made
     made.dispose()

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from server.clock import SystemClock
 from server.db import READERS, Database, _Stop, _StoppedError
 from server.errors import TooSlow
-from server.migrate import migrate
+from tests.database import new_database
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +45,7 @@ def one(conn: Connection) -> int:
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     """An open database on a fresh file."""
-    migrate(tmp_path / "reelbase.db")
+    new_database(tmp_path / "reelbase.db")
     made = Database(tmp_path / "reelbase.db", SystemClock())
     await made.open()
     yield made

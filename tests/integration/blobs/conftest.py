@@ -9,7 +9,7 @@ from server.blobs.sqlite import SqliteBlobs
 from server.blobs.volume import Volume
 from server.clock import SystemClock
 from server.db import Database
-from server.migrate import migrate
+from tests.database import new_database
 
 
 class Store:
@@ -28,7 +28,7 @@ class Store:
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """A store on a fresh file."""
-    migrate(tmp_path / "reelbase.db")
+    new_database(tmp_path / "reelbase.db")
     made = Store(tmp_path)
     await made.database.open()
     yield made

@@ -21,7 +21,6 @@ from server.jobs import generate, save
 from server.jobs.context import Downloads, Work
 from server.jobs.nudge import Nudge
 from server.media import Media
-from server.migrate import migrate
 from server.providers.base import (
     BadWebhook,
     ModelInfo,
@@ -31,6 +30,7 @@ from server.providers.base import (
     Submission,
 )
 from server.tokens import Tokens
+from tests.database import new_database
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SCHEME = "script:"
@@ -175,7 +175,7 @@ class Engine:
 @asynccontextmanager
 async def engine(folder: Path, *, keep_unsaved: bool = True) -> AsyncIterator[Engine]:
     """An engine on a folder; a second one on the same folder is a restart."""
-    migrate(folder / "reelbase.db")
+    new_database(folder / "reelbase.db")
     volume = Volume(folder, min_free=0, reserve=1024 * 1024)
     database = Database(folder / "reelbase.db", SystemClock(), on_full=volume.release)
     blobs = SqliteBlobs(database, volume, writer="me")

@@ -14,7 +14,7 @@ from server.ingest.output import Progress
 from server.jobs import download
 from server.jobs.meter import Meter
 from server.library import downloads, lifecycle
-from server.migrate import migrate
+from tests.database import new_database
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -22,7 +22,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def conn(tmp_path: Path) -> Iterator[Connection]:
     """An empty installation."""
-    migrate(tmp_path / "reelbase.db")
+    new_database(tmp_path / "reelbase.db")
     engine = sync_engine(tmp_path / "reelbase.db")
     with transaction(engine) as opened:
         yield opened

@@ -9,14 +9,14 @@ from server.catalog import assets, projects, users
 from server.catalog.tables import asset
 from server.db import sync_engine, transaction
 from server.library import removal
-from server.migrate import migrate
+from tests.database import new_database
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_rows_are_taken_out_a_batch_at_a_time(tmp_path: Path) -> None:
     """Each is a transaction: others write in between, however many rows there are."""
-    migrate(tmp_path / "reelbase.db")
+    new_database(tmp_path / "reelbase.db")
     engine = sync_engine(tmp_path / "reelbase.db")
     count = 2 * removal.BATCH + 1
     with transaction(engine) as conn:
