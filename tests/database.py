@@ -1,12 +1,15 @@
-"""An empty database of the present layout, migrated once and then copied."""
+"""Databases: empty ones of the present layout, and what is in one that is in use."""
 
 import atexit
+import contextlib
 import functools
 import shutil
+import sqlite3
 import tempfile
 from pathlib import Path
 
 from server.migrate import migrate
+from tests.running import Server
 
 
 @functools.cache
@@ -18,6 +21,15 @@ def _template() -> Path:
 
 
 def new_database(path: Path) -> Path:
-    """A file as a first start makes it, in a hundredth of the time; its path."""
+    """A file as a first start makes it, migrated once in this process; its path."""
     shutil.copy(_template(), path)
     return path
+
+
+def count(server: Server, query: str) -> int:
+    """A number out of the database file, read beside the server."""
+    with contextlib.closing(
+        sqlite3.connect(f"file:{server.folder}/reelbase.db?mode=ro", uri=True)
+    ) as conn:
+        number: int = conn.execute(query).fetchone()[0]
+        return number

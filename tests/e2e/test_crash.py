@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import socket
-import sqlite3
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,17 +12,9 @@ import pytest
 
 from tests import samples
 from tests.api import upload
+from tests.database import count
 from tests.pair import Pair, generate
 from tests.running import KEY, Server, ended, running, until
-
-
-def count(server: Server, query: str) -> int:
-    """A number out of the database file, read beside the server."""
-    with contextlib.closing(
-        sqlite3.connect(f"file:{server.folder}/reelbase.db?mode=ro", uri=True)
-    ) as conn:
-        number: int = conn.execute(query).fetchone()[0]
-        return number
 
 
 def half_upload(server: Server, size: int) -> socket.socket:

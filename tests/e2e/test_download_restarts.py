@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_crash import count
+from tests.database import count
 from tests.integration.ingest.processes import gone, processes
 from tests.integration.ingest.site import Site
 from tests.integration.ingest.test_downloads import nothing_left, settings, shown, store

@@ -20,10 +20,10 @@ from server.http.bounded import LONGEST_QUERY, PARAMETERS, Bounded
 from server.json_bounds import ELEMENTS
 from server.migrate import migrate
 from tests.api import code
-from tests.e2e.test_two_users import operations
 from tests.inside import inside
 from tests.integration.http.test_documentation import NOBODY
 from tests.integration.http.test_garbage import JSON, json_routes
+from tests.integration.http.test_two_users import operations
 from tests.running import KEY, Server, until
 
 LIMITS = {"/api/v3/session": body.SIGN_IN, "/api/v3/jobs": body.STORYBOARD}

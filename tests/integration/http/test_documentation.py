@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from tests.api import new_user
-from tests.e2e.test_two_users import ask, operations
+from tests.integration.http.test_two_users import ask, operations
 from tests.running import Server
 
 BYTES = ("/data", "/combined", "/clips/{clip_filename}", "/storage/{key}")

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from tests.api import code, upload
-from tests.e2e.test_two_users import operations
 from tests.integration.http.test_documentation import NOBODY
+from tests.integration.http.test_two_users import operations
 from tests.running import Server, ended
 
 JSON = {"Content-Type": "application/json"}

@@ -8,7 +8,7 @@ import pytest
 
 from tests import samples
 from tests.api import code, new_user, upload
-from tests.e2e.test_crash import count
+from tests.database import count
 from tests.running import Server
 
 PROJECTS = "/api/v3/projects"

@@ -18,7 +18,7 @@ from server.library import seats
 from tests import samples
 from tests.api import code, new_user
 from tests.changes import Clock
-from tests.e2e.test_crash import count
+from tests.database import count
 from tests.inside import inside
 from tests.running import KEY, Server, until
 

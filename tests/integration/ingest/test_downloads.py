@@ -12,7 +12,7 @@ import pytest
 
 from server.media.boxes import BoxScanner
 from tests.api import code, new_user
-from tests.e2e.test_crash import count
+from tests.database import count
 from tests.inside import inside
 from tests.integration.ingest.processes import gone, processes
 from tests.integration.ingest.site import Site

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.api import code, new_user, upload
-from tests.running import run, running
+from tests.inside import inside
+from tests.running import run
 
 MIB = 1024 * 1024
 
@@ -28,7 +29,7 @@ def numbers(folder: Path, *arguments: str) -> dict[str, Any]:
 def test_usage_says_what_fills_the_volume(tmp_path: Path) -> None:
     """For people and as JSON: users, projects, roles, sharing, trash, the volume."""
     folder = tmp_path / "data"
-    with running(folder) as server, server.client() as client:
+    with inside(folder) as server, server.client() as client:
         data = os.urandom(2 * MIB)
         user_id, key = new_user(client, "Ada")
         client.patch(f"/api/v3/users/{user_id}", json={"max_bytes": 5 * MIB})
@@ -62,7 +63,7 @@ def test_usage_says_what_fills_the_volume(tmp_path: Path) -> None:
 def test_purge_beside_the_server(tmp_path: Path) -> None:
     """What one user has goes with its bytes; another's stays, and so do users and keys."""
     folder = tmp_path / "data"
-    with running(folder) as server, server.client() as client:
+    with inside(folder) as server, server.client() as client:
         _, key = new_user(client, "Ada")
         kept = upload(client, os.urandom(MIB))
         with server.client(key) as mine:
@@ -87,7 +88,7 @@ def test_purge_beside_the_server(tmp_path: Path) -> None:
 def test_purge_without_a_server(tmp_path: Path) -> None:
     """Everything of everybody; the next start finds an empty library."""
     folder = tmp_path / "data"
-    with running(folder) as server, server.client() as client:
+    with inside(folder) as server, server.client() as client:
         project = client.post("/api/v3/projects", json={"name": "Film"}).json()
         upload(client, b"1" * MIB, project_id=project["id"])
         upload(client, b"2" * MIB)
@@ -96,7 +97,7 @@ def test_purge_without_a_server(tmp_path: Path) -> None:
     assert command(folder, "purge", "--all")[0] == 1
     assert numbers(folder, "purge", "--project", project["id"], "--yes")["assets"] == 1
     assert numbers(folder, "purge", "--all", "--yes")["assets"] == 1
-    with running(folder) as server, server.client() as client:
+    with inside(folder) as server, server.client() as client:
         assert client.get("/api/v3/assets").json()["all"] == 0
         assert client.get("/api/v3/usage").json()["system"]["stored_bytes"] == 0
 
@@ -123,6 +124,6 @@ def test_what_cannot_be_purged_is_said(
 def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder that a server has prepared."""
     folder = tmp_path_factory.mktemp("once")
-    with running(folder) as server:
+    with inside(folder) as server:
         server.stop()
     return folder

@@ -11,7 +11,8 @@ import pytest
 
 from tests import samples
 from tests.api import code, new_user, upload
-from tests.running import Server, ended, running, until
+from tests.inside import inside
+from tests.running import Server, ended, until
 
 SECRET = "nobody-else-may-read-this"
 # A name for an id that nothing has, to compare answers with.
@@ -65,7 +66,7 @@ def world(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Server, str, str, Theirs]]:
     """A server, two users' keys, and what the first one has."""
-    with running(tmp_path_factory.mktemp("two")) as server, server.client() as admin:
+    with inside(tmp_path_factory.mktemp("two")) as server, server.client() as admin:
         first_id, first = new_user(admin, SECRET)
         _, second = new_user(admin, "the other one", ["read", "write", "generate", "admin"])
         with server.client(first) as client:
