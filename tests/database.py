@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import functools
+import secrets
 import shutil
 import sqlite3
 import tempfile
@@ -21,8 +22,11 @@ def _template() -> Path:
 
 
 def new_database(path: Path) -> Path:
-    """A file as a first start makes it, migrated once in this process; its path."""
-    shutil.copy(_template(), path)
+    """A file as a first start makes it, if there is none yet: an installation of its own."""
+    if not path.exists():
+        shutil.copy(_template(), path)
+        with contextlib.closing(sqlite3.connect(path)) as conn, conn:
+            conn.execute("UPDATE installation SET id = ?", (secrets.token_hex(8),))
     return path
 
 

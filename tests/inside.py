@@ -66,8 +66,7 @@ class Inside(Server):
         assert self.thread is None
         _keep_logs()
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not (self.folder / "reelbase.db").exists():
-            new_database(self.folder / "reelbase.db")
+        new_database(self.folder / "reelbase.db")
         before = os.umask(0o077)
         try:
             with mock.patch.dict(os.environ, self.surroundings(), clear=True):
