@@ -14,6 +14,7 @@ has one writer and needs no lock for a user; the names say what a database with 
 import asyncio
 import contextlib
 import copy
+import functools
 import sqlite3
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -30,6 +31,7 @@ from sqlalchemy import (
     DateTime,
     Engine,
     MetaData,
+    NullPool,
     StaticPool,
     TypeDecorator,
     create_engine,
@@ -257,6 +259,21 @@ class _Thread:
         return result
 
 
+# A session's own connection, handed to its engine on the session's thread.
+_handed = threading.local()
+
+
+@functools.cache
+def _engine(readonly: bool) -> Engine:
+    """The engine of all sessions that read, or that write: a statement is compiled once."""
+    engine = create_engine("sqlite://", creator=lambda: _handed.driver, poolclass=NullPool)
+    if readonly:
+        _prepare(engine, "BEGIN")
+    else:
+        _prepare_writer(engine)
+    return engine
+
+
 class _Session:
     """A connection with a thread of its own, on which whole transactions run."""
 
@@ -315,14 +332,8 @@ class _Session:
         await self._thread.call(run)
 
     def _connect(self) -> None:
-        engine = create_engine(
-            "sqlite://", creator=lambda: self._thread.driver, poolclass=StaticPool
-        )
-        if self._readonly:
-            _prepare(engine, "BEGIN")
-        else:
-            _prepare_writer(engine)
-        self._connection = engine.connect()
+        _handed.driver = self._thread.driver
+        self._connection = _engine(self._readonly).connect()
         self._connection.info["clock"] = self._clock
 
     def _transact(self, fn: Callable[[Connection], T], users: frozenset[str], durable: bool) -> T:
