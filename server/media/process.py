@@ -46,11 +46,17 @@ class Source:
 
 class MediaError(ReelbaseError):
     """The file could not be worked on: `media_unreadable` (damaged, or not supported),
-    `media_timeout` (took too long), `media_limits` (wanted more than is allowed, or crashed).
+    `media_limits` (wants more than is allowed), `media_timeout` (took too long),
+    `media_unavailable` (the process was killed, had no memory, or could not be started).
     """
 
     status = 422
     code = "media_unreadable"
+
+    @property
+    def is_verdict(self) -> bool:
+        """Whether this says something about the file, which another attempt would say again."""
+        return self.code in ("media_unreadable", "media_limits")
 
 
 Result = tuple[Mapping[str, Any], bytes]
@@ -62,12 +68,18 @@ async def run(job: Mapping[str, Any], sources: Sequence[Source]) -> Result:
     Raises `MediaError`, `StorageFull`, and whatever reading a source raises. However it ends,
     cancelled too, the child and its group are killed and reaped before this returns.
     """
-    ours, theirs = socket.socketpair()
+    try:
+        ours, theirs = socket.socketpair()
+    except OSError as error:
+        raise _not_started(error) from error
     with ours:
         with theirs:
             starting = asyncio.ensure_future(_start(theirs))
             cancelled = await _settled(starting)
-        process = starting.result()
+        try:
+            process = starting.result()
+        except OSError as error:
+            raise _not_started(error) from error
         try:
             if cancelled is not None:
                 raise cancelled
@@ -151,9 +163,9 @@ async def _talk(
         logger.debug("media child ended with %s in the middle of %s", code, job["operation"])
         if code == -signal.SIGXCPU:
             words = "Working on this file takes more processor time than is allowed."
-        else:
-            words = "The media process failed on this file."
-        raise MediaError(words, code="media_limits") from error
+            raise MediaError(words, code="media_timeout") from error
+        words = "The media process was killed while it worked on this file."
+        raise MediaError(words, code="media_unavailable") from error
 
 
 async def _answer(writer: asyncio.StreamWriter, data: bytes) -> None:
@@ -191,9 +203,15 @@ def _fail(words: Mapping[str, Any]) -> NoReturn:
     code, detail = words.get("code"), str(words.get("detail"))[:300]
     if code == "storage_full":
         raise StorageFull(detail)
-    if code not in {"media_unreadable", "media_limits"}:
+    if code not in {"media_unreadable", "media_limits", "media_unavailable"}:
         raise _nonsense()
     raise MediaError(detail, code=code)
+
+
+def _not_started(error: OSError) -> MediaError:
+    """No process, memory or file descriptors left."""
+    logger.warning("no media process can be started: %s", error)
+    return MediaError("The media process could not be started.", code="media_unavailable")
 
 
 def _nonsense() -> MediaError:

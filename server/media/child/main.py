@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import limits
-from .wire import LIMITS, UNREADABLE, Failure, Remote, Wire
+from .wire import LIMITS, UNAVAILABLE, UNREADABLE, Failure, Remote, Wire
 
 Result = tuple[dict[str, Any], bytes]
 Operation = Callable[[Sequence[tuple[Remote, str]], dict[str, Any]], Result]
@@ -64,13 +64,15 @@ def _explain(error: Exception) -> tuple[str, str]:
         return error.code, error.detail
     number = getattr(error, "errno", None)
     if isinstance(error, MemoryError) or number == errno.ENOMEM:
-        return LIMITS, "Working on this file needs more memory than is allowed."
+        return UNAVAILABLE, "There was not enough memory to work on this file."
+    if isinstance(error, ImportError) or number in {errno.EMFILE, errno.ENFILE, errno.EAGAIN}:
+        return UNAVAILABLE, "The media process could not be started."
     if number == errno.EFBIG:
         return LIMITS, "The result would be larger than is allowed."
     if number in {errno.ENOSPC, errno.EDQUOT}:
         return "storage_full", "There is no room left to write the result."
     if type(error).__name__ == "DecompressionBombError":
         return LIMITS, "The image has more pixels than are allowed."
-    if isinstance(error, ImportError | AttributeError | KeyError | TypeError | AssertionError):
+    if isinstance(error, AttributeError | KeyError | TypeError | AssertionError):
         return LIMITS, "The media process failed on this file."
     return UNREADABLE, "The file is damaged, or its format is not supported."

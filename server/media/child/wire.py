@@ -15,6 +15,8 @@ from typing import Any
 
 UNREADABLE = "media_unreadable"
 LIMITS = "media_limits"
+# Says nothing about the file: another attempt may do better.
+UNAVAILABLE = "media_unavailable"
 
 MAX_READ = 256 * 1024
 
