@@ -47,7 +47,7 @@ def publish(conn: Connection, blob_id: int, sealed: Sealed) -> int:
     """Make a sealed blob visible, or find its equal; the number to refer to.
 
     Runs in the transaction that inserts what refers to it. When equal bytes are there already,
-    the new copy dies in the same transaction.
+    the new copy dies in the same transaction. Raises LookupError when somebody has discarded it.
     """
     twin = conn.execute(
         select(blob.c.id)
@@ -56,13 +56,13 @@ def publish(conn: Connection, blob_id: int, sealed: Sealed) -> int:
         .limit(1)
     ).scalar()
     if twin is not None:
-        mark(conn, blob_id, "dead")
+        if twin != blob_id:
+            mark(conn, blob_id, "dead")
         return int(twin)
-    conn.execute(
-        sql_update(blob)
-        .where(blob.c.id == blob_id)
-        .values(state="sealed", size=sealed.size, sha256=sealed.sha256, expires_at=None)
-    )
+    row = sql_update(blob).where(blob.c.id == blob_id, blob.c.state == "open")
+    row = row.values(state="sealed", size=sealed.size, sha256=sealed.sha256, expires_at=None)
+    if not conn.execute(row).rowcount:
+        raise LookupError(f"blob {blob_id} was discarded before it was published")
     return blob_id
 
 
