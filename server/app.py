@@ -14,6 +14,7 @@ from litestar.types import ASGIApp
 from server import outside
 from server.blobs.sqlite import SqliteBlobs
 from server.blobs.volume import Volume
+from server.catalog import leases
 from server.catalog import tokens as token_rows
 from server.clock import Clock
 from server.db import READ_SECONDS, READERS, Database
@@ -102,6 +103,7 @@ def create_app(
         webhook_base=outside.webhook_bases(parts.asset_base),
         downloads=downloads,
         folder=folder,
+        owner=writer,
         started_at=clock.now(),
         draining=draining,
         flush_access_log=access_log.flush,
@@ -149,6 +151,8 @@ def create_app(
             for provider in providers.values():
                 opened.push_async_callback(provider.aclose)
             opened.push_async_callback(access_log.flush)
+            # We have the lock file: nobody else can be at work.
+            await database.write(leases.end_all)
             locks = settings.data_dir / "locks"
             swept = await collect.sweep_unfinished(database, locks, clock.now(), writer)
             if swept:

@@ -204,12 +204,12 @@ def looks_are_logged() -> None:
     """A clip says whenever it looks whether it is still wanted: each second while it waits."""
     import structlog
 
-    from server.jobs import clips
+    from server.jobs.clip_row import ClipRow
 
-    look = clips.ClipRun._check_canceled
+    look = ClipRow.look
 
-    async def logged(self: clips.ClipRun) -> None:
-        structlog.get_logger().info(LOOKS, clip=self._id)
-        await look(self)
+    async def logged(self: ClipRow) -> Any:
+        structlog.get_logger().info(LOOKS, clip=self.id)
+        return await look(self)
 
-    clips.ClipRun._check_canceled = logged
+    ClipRow.look = logged

@@ -423,28 +423,29 @@ def delete(conn: Connection, asset_id: str) -> tuple[int, int]:
     return int(size[0]), int(size[1])
 
 
-def to_process(conn: Connection, limit: int) -> list[str]:
-    """Stored assets whose probe and poster wait to be made, by id, oldest first."""
+def to_process(conn: Connection, at: datetime, limit: int) -> list[tuple[str, str]]:
+    """Stored assets whose probe and poster are to be made now, as (id, user), oldest first."""
+    later = asset.c.next_processing_at.is_not(None) & (asset.c.next_processing_at > at)
     query = (
-        select(asset.c.id)
-        .where(asset.c.processing_state == "waiting", asset.c.storage_state == "stored")
+        select(asset.c.id, asset.c.user_id)
+        .where(asset.c.processing_state == "waiting", asset.c.storage_state == "stored", ~later)
         .where(asset.c.deleted_at.is_(None))
         .order_by(asset.c.created_at)
         .limit(limit)
     )
-    return list(conn.execute(query).scalars())
+    return [(row.id, row.user_id) for row in conn.execute(query)]
 
 
-def to_save(conn: Connection, now: datetime, limit: int) -> list[str]:
-    """Outputs that are to be saved again now, the most urgent first."""
+def to_save(conn: Connection, at: datetime, limit: int) -> list[tuple[str, str]]:
+    """Outputs that are to be saved again now, as (id, user), the most urgent first."""
     query = (
-        select(asset.c.id)
-        .where(asset.c.storage_state.in_(("url_only", "unsaved")), asset.c.next_save_at <= now)
+        select(asset.c.id, asset.c.user_id)
+        .where(asset.c.storage_state.in_(("url_only", "unsaved")), asset.c.next_save_at <= at)
         .where(or_(asset.c.deleted_at.is_(None), in_trash(asset)))
         .order_by(asset.c.source_expires_at.is_(None), asset.c.source_expires_at)
         .limit(limit)
     )
-    return [str(asset_id) for asset_id in conn.execute(query).scalars()]
+    return [(row.id, row.user_id) for row in conn.execute(query)]
 
 
 def orphaned_blobs(conn: Connection) -> list[int]:

@@ -18,7 +18,6 @@ from server.db import now
 class Due(Delivery):
     """A message with whose it is, where it goes, and what signs it."""
 
-    user_id: str
     webhook_url: str = field(repr=False)
     webhook_secret: str = field(repr=False)
 
@@ -65,22 +64,32 @@ def record(conn: Connection, row: Job) -> None:
     )
 
 
-def due(conn: Connection, now: datetime, limit: int) -> list[Due]:
-    """Messages to be sent now, the oldest first.
+def due(conn: Connection, at: datetime, limit: int) -> list[tuple[str, str]]:
+    """Messages to be sent now, as (id, user), the oldest first.
 
     Of one job only the first that waits: its messages arrive in their order.
     """
     waiting = (
-        select(delivery, job.c.user_id, job.c.webhook_url, user.c.webhook_secret)
+        select(delivery.c.id, delivery.c.job_id, delivery.c.next_at, job.c.user_id)
         .join(job, job.c.id == delivery.c.job_id)
-        .join(user, user.c.id == job.c.user_id)
         .where(delivery.c.next_at.is_not(None))
         .order_by(delivery.c.created_at, delivery.c.id)
     )
-    first: dict[str, Due] = {}
-    for message in Due.all(conn, waiting):
+    first: dict[str, Any] = {}
+    for message in conn.execute(waiting):
         first.setdefault(message.job_id, message)
-    return [one for one in first.values() if one.next_at and one.next_at <= now][:limit]
+    return [(one.id, one.user_id) for one in first.values() if one.next_at <= at][:limit]
+
+
+def get_due(conn: Connection, delivery_id: str) -> Due | None:
+    """A message that waits to be sent; None when it does not any more."""
+    query = (
+        select(delivery, job.c.webhook_url, user.c.webhook_secret)
+        .join(job, job.c.id == delivery.c.job_id)
+        .join(user, user.c.id == job.c.user_id)
+        .where(delivery.c.id == delivery_id, delivery.c.next_at.is_not(None))
+    )
+    return Due.first(conn, query)
 
 
 def of_job(conn: Connection, job_id: str) -> list[Delivery]:

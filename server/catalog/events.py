@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from server.catalog.records import Asset, Event
+from server.catalog.records import Asset, Clip, Event, Job
 from server.catalog.tables import asset, change_event, clip, job, project, scene, user
 from server.db import check_named, now
 
@@ -57,9 +57,12 @@ _CLIP = (
 
 def job_changed(conn: Connection, job_id: str) -> None:
     """A job is other than it was."""
-    row = conn.execute(select(job).where(job.c.id == job_id)).first()
+    row = Job.first(conn, select(job).where(job.c.id == job_id))
     if row is not None:
-        _record(conn, row.user_id, "job", {name: getattr(row, name) for name in _JOB})
+        data = {name: getattr(row, name) for name in _JOB}
+        notes, next_try_at = row.waits(Clip.all(conn, select(clip).where(clip.c.job_id == job_id)))
+        data |= {"notes": notes, "next_try_at": _rfc3339(next_try_at)}
+        _record(conn, row.user_id, "job", data)
 
 
 def clip_changed(conn: Connection, clip_id: str) -> None:
@@ -69,6 +72,7 @@ def clip_changed(conn: Connection, clip_id: str) -> None:
     if row is not None:
         data = {"job_id": row.job_id, "index": row.position}
         data |= {name: getattr(row, name) for name in _CLIP}
+        data["next_try_at"] = _rfc3339(row.next_try_at)
         _record(conn, row.user_id, "clip", data)
 
 
@@ -142,9 +146,12 @@ def forget_old(conn: Connection, now: datetime) -> None:
 
 def _asset(row: Asset) -> dict[str, Any]:
     data = {name: getattr(row, name) for name in _ASSET}
-    expires = data["source_expires_at"]
-    data["source_expires_at"] = expires.isoformat().replace("+00:00", "Z") if expires else None
+    data["source_expires_at"] = _rfc3339(data["source_expires_at"])
     return data
+
+
+def _rfc3339(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat().replace("+00:00", "Z")
 
 
 def _named(row: Row[Any]) -> dict[str, Any]:

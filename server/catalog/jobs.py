@@ -11,9 +11,16 @@ from server.catalog import deliveries, events, pages
 from server.catalog.ids import new_id
 from server.catalog.records import Clip, ClipChanges, ClipStatus, Job, JobChanges, JobStatus
 from server.catalog.tables import clip, job, prediction, project
+from server.db import now
 
 ACTIVE = ("queued", "processing", "storing")
 ENDED = ("completed", "failed", "canceled")
+NO_WAIT: ClipChanges = {
+    "wait_code": None,
+    "wait_message": None,
+    "wait_since": None,
+    "next_try_at": None,
+}
 
 
 @dataclass(frozen=True)
@@ -158,18 +165,23 @@ def add_note(conn: Connection, job_id: str, note: str) -> None:
         change(conn, job_id, notes=[*(row.notes or []), note])
 
 
-def set_note(conn: Connection, job_id: str, about: str, words: str | None) -> None:
-    """Have a job say what it waits for: in the place of its note that begins with `about`.
+def set_wait(conn: Connection, clip_id: str, code: str, message: str, until: datetime) -> datetime:
+    """Report what a clip waits for, and until when; since when it has waited for that."""
+    row = get_clip(conn, clip_id)
+    since = row.wait_since if row.wait_code == code and row.wait_since is not None else now(conn)
+    change_clip(
+        conn, clip_id, wait_code=code, wait_message=message, wait_since=since, next_try_at=until
+    )
+    events.job_changed(conn, row.job_id)
+    return since
 
-    None removes it.
-    """
-    row = get(conn, job_id)
-    if row is None:
-        return
-    notes = [note for note in row.notes or [] if not note.startswith(about)]
-    notes += [f"{about} {words}"] if words is not None else []
-    if notes != (row.notes or []):
-        change(conn, job_id, notes=notes)
+
+def end_wait(conn: Connection, clip_id: str) -> None:
+    """Take back what `set_wait` has reported."""
+    row = get_clip(conn, clip_id)
+    if row.wait_code is not None:
+        change_clip(conn, clip_id, **NO_WAIT)
+        events.job_changed(conn, row.job_id)
 
 
 def active_clips(conn: Connection, user_id: str) -> int:
@@ -244,10 +256,22 @@ def get_clip(conn: Connection, clip_id: str) -> Clip:
     return Clip.of(conn.execute(select(clip).where(clip.c.id == clip_id)).one())
 
 
-def active(conn: Connection) -> list[Job]:
-    """Jobs that are not ended, oldest first."""
-    query = select(job).where(job.c.status.in_(ACTIVE)).order_by(job.c.created_at, job.c.id)
-    return Job.all(conn, query)
+def due(conn: Connection, kind: str, at: datetime, limit: int) -> list[tuple[str, str]]:
+    """Jobs of a kind that have not ended and wait for nothing, as (id, user), oldest first."""
+    waits = job.c.next_try_at.is_not(None) & (job.c.next_try_at > at)
+    query = _unended().where(job.c.kind == kind, job.c.cancel_requested.is_(False), ~waits)
+    return [(row.id, row.user_id) for row in conn.execute(query.limit(limit))]
+
+
+def to_cancel(conn: Connection, limit: int) -> list[tuple[str, str]]:
+    """Jobs that are only to be ended, as (id, user), oldest first."""
+    query = _unended().where(job.c.cancel_requested)
+    return [(row.id, row.user_id) for row in conn.execute(query.limit(limit))]
+
+
+def _unended() -> Select[Any]:
+    query = select(job.c.id, job.c.user_id).where(job.c.status.in_(ACTIVE))
+    return query.order_by(job.c.created_at, job.c.id)
 
 
 def any_active(conn: Connection, project_id: str) -> bool:

@@ -87,31 +87,6 @@ def billed(
     jobs.change_clip(conn, clip_id, seconds=total_seconds, cost=total_cost)
 
 
-def unavailable(
-    conn: Connection, clip_id: str, prediction_id: str, now: datetime
-) -> datetime | None:
-    """Since when the result of a prediction that has ended cannot be read: at most since now."""
-    which = (prediction.c.clip_id == clip_id, prediction.c.prediction_id == prediction_id)
-    conn.execute(
-        update(prediction)
-        .where(*which, prediction.c.unavailable_since.is_(None))
-        .values(unavailable_since=now)
-    )
-    since: datetime | None = conn.execute(
-        select(prediction.c.unavailable_since).where(*which)
-    ).scalar()
-    return since
-
-
-def available_again(conn: Connection, clip_id: str, prediction_id: str) -> None:
-    """Count the time for which a result cannot be read from the beginning."""
-    conn.execute(
-        update(prediction)
-        .where(prediction.c.clip_id == clip_id, prediction.c.prediction_id == prediction_id)
-        .values(unavailable_since=None)
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Spending(Record):
     """A project's predictions, billed seconds and cost (US dollars, where told)."""

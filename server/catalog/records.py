@@ -148,7 +148,7 @@ class Job(Record):
     speed: float | None
     eta: float | None
     attempts: int
-    not_before: datetime | None
+    next_try_at: datetime | None
     webhook_url: str | None = field(repr=False)
     webhook_changes: bool
     created_at: datetime
@@ -159,6 +159,16 @@ class Job(Record):
     @classmethod
     def _of_kind(cls, row: Row[Any]) -> Any:
         return GenerateJob if row.kind == "generate" else DownloadJob
+
+    def waits(self, clips: Sequence["Clip"]) -> tuple[list[str], datetime | None]:
+        """What this job has to say, with what its clips wait for; when the first is tried again."""
+        waiting = [clip for clip in clips if clip.wait_code is not None]
+        notes = [
+            *(self.notes or []),
+            *(f"{clip.filename}: {clip.wait_message}" for clip in waiting),
+        ]
+        times = [self.next_try_at, *(clip.next_try_at for clip in waiting)]
+        return notes, min((at for at in times if at is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +197,7 @@ class JobChanges(TypedDict, total=False):
     speed: float | None
     eta: float | None
     attempts: int
-    not_before: datetime | None
+    next_try_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
     dismissed_at: datetime | None
@@ -221,6 +231,7 @@ class Asset(Record):
     token_epoch: int
     processing_state: ProcessingState
     processing_attempts: int
+    next_processing_at: datetime | None
     width: int | None
     height: int | None
     duration: float | None
@@ -267,6 +278,7 @@ class AssetChanges(TypedDict, total=False):
     token_epoch: int
     processing_state: ProcessingState
     processing_attempts: int
+    next_processing_at: datetime | None
     width: int | None
     height: int | None
     duration: float | None
@@ -306,6 +318,10 @@ class Clip(Record):
     asset_id: str | None
     error_code: str | None
     error_message: str | None
+    wait_code: str | None
+    wait_message: str | None
+    wait_since: datetime | None
+    next_try_at: datetime | None
     cost: float | None
     seconds: float | None
     # Not columns: what the provider measured of its prediction.
@@ -333,6 +349,10 @@ class ClipChanges(TypedDict, total=False):
     asset_id: str | None
     error_code: str | None
     error_message: str | None
+    wait_code: str | None
+    wait_message: str | None
+    wait_since: datetime | None
+    next_try_at: datetime | None
     cost: float | None
     seconds: float | None
 

@@ -138,15 +138,17 @@ job = Table(
     Column("error_message", String),
     Column("notes", JSON(none_as_null=True)),
     # Of a download: where from, the caller's own id, the name that the caller wants, how far it
-    # is (0 to 1), bytes a second, seconds left, how often it was begun, and when it is begun again.
+    # is (0 to 1), bytes a second, seconds left.
     Column("url", String),
     Column("reference", String),
     Column("filename", String),
     Column("progress", Float),
     Column("speed", Float),
     Column("eta", Float),
+    # How often a download was begun, or how often in a row a generate job has failed in a temporary
+    # way; and until when it waits because of that.
     Column("attempts", Integer, nullable=False),
-    Column("not_before", UtcDateTime),
+    Column("next_try_at", UtcDateTime),
     # Whom to tell of the end (or of each change), see `delivery`.
     Column("webhook_url", String),
     Column("webhook_changes", Boolean, nullable=False),
@@ -186,7 +188,9 @@ asset = Table(
     Column("visibility", String, nullable=False),
     Column("token_epoch", Integer, nullable=False),
     Column("processing_state", String, nullable=False, index=True),
+    # How often it was probed in vain, and when that is tried again.
     Column("processing_attempts", Integer, nullable=False),
+    Column("next_processing_at", UtcDateTime),
     Column("width", Integer),
     Column("height", Integer),
     Column("duration", Float),
@@ -258,6 +262,11 @@ clip = Table(
     Column("asset_id", ForeignKey("asset.id", ondelete="SET NULL"), index=True),
     Column("error_code", String),
     Column("error_message", String),
+    # A temporary fault that is waited out: which, in words, since when, and when it is tried again.
+    Column("wait_code", String),
+    Column("wait_message", String),
+    Column("wait_since", UtcDateTime),
+    Column("next_try_at", UtcDateTime),
     Column("cost", Float),
     Column("seconds", Float),
     UniqueConstraint("job_id", "position"),
@@ -278,8 +287,6 @@ prediction = Table(
     # What the provider measured, as it told it; what FAL counts, in the model's own unit.
     Column("metrics", JSON(none_as_null=True)),
     Column("billable_units", Float),
-    # It has ended, and since then its result could not be read.
-    Column("unavailable_since", UtcDateTime),
     UniqueConstraint("provider", "prediction_id"),
     Index("ix_prediction_user_id_at", "user_id", "at"),
 )
@@ -350,6 +357,20 @@ delivery = Table(
     Column("status", Integer),
     Column("error", String),
     Column("delivered_at", UtcDateTime),
+)
+
+# Who works on what the loop takes up, and until when: see `leases.py`.
+lease = Table(
+    "lease",
+    metadata,
+    # Never used twice.
+    Column("token", BigId, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    UniqueConstraint("kind", "key"),
+    sqlite_autoincrement=True,
 )
 
 # A file that comes in pieces (tus). Its bytes so far are an open blob's; once they are an

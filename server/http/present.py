@@ -131,6 +131,8 @@ class Job(Struct, kw_only=True):
     error_code: str | None
     error_message: str | None
     notes: list[str]
+    # When what has failed in a temporary way is tried again; the notes say what that was.
+    next_try_at: datetime | None
     clips: list[Clip]
     outputs: list[Asset]
     predictions: int
@@ -206,6 +208,7 @@ class Presenter:
         by_id = {one.id: one for one in outputs}
         final = main_output(clips, made)
         path = f"{self._base}/api/v3/jobs/{row.id}"
+        notes, next_try_at = row.waits(clips)
         costs = [clip.cost for clip in clips if clip.cost is not None]
         seconds = [clip.seconds for clip in clips if clip.seconds is not None]
         return Job(
@@ -226,7 +229,8 @@ class Presenter:
             eta=row.eta,
             error_code=row.error_code,
             error_message=row.error_message,
-            notes=list(row.notes or []),
+            notes=notes,
+            next_try_at=next_try_at,
             clips=[
                 Clip(
                     index=clip.position,

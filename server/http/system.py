@@ -40,7 +40,7 @@ async def healthz() -> Alive:
 async def readyz(services: NamedDependency[Services]) -> Ready:
     """200 while it can serve, also when the volume is nearly full; 503 only when it cannot."""
     try:
-        await services.database.read(jobs.active)
+        await services.database.read(jobs.to_cancel, 1)
     except Exception as error:
         raise Unavailable("The database cannot be read.", code="database_unavailable") from error
     if down := services.supervisor.down:

@@ -1,112 +1,149 @@
-"""A clip that is being worked on: its row, its waiting, its ways to end."""
+"""The row of a clip that is being worked on: reading it, writing to it, waiting for it."""
 
 import contextlib
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import structlog
+from sqlalchemy import Connection
 
 from server.catalog import jobs
-from server.catalog.records import Clip, GenerateJob
+from server.catalog.records import Clip, GenerateJob, Job
 from server.clock import wait as wait_for
 from server.errors import StorageFull
+from server.jobs.claims import Claim
 from server.jobs.context import Work
 from server.jobs.nudge import Nudge
+from server.jobs.retry import REPORTED, Policy, jittered
 from server.library import lifecycle
-from server.providers.base import Passing, Provider, Vanished
 
+P = ParamSpec("P")
 T = TypeVar("T")
-
-# Seconds between attempts to have a provider cancel.
-STOP_WAITS = (1.0, 2.0, 4.0, 8.0)
 
 log = structlog.get_logger(__name__)
 
 
 class ClipEnded(Exception):
-    """The clip's row says it all: failed or canceled."""
+    """The clip's row says it all: failed, canceled or deleted."""
+
+
+class CancelRequested(Exception):
+    """The job is to be canceled; `clip` is the clip as it was then."""
+
+    def __init__(self, clip: Clip) -> None:
+        super().__init__(clip.id)
+        self.clip = clip
 
 
 class ClipRow:
-    """What every step of a clip's way needs."""
+    """What every step needs of the row. Writes go through the job's claim."""
 
-    def __init__(self, work: Work, job: GenerateJob, clip_id: str, nudge: Nudge) -> None:
+    def __init__(
+        self, work: Work, claim: Claim, job: GenerateJob, clip_id: str, nudge: Nudge
+    ) -> None:
         """`nudge` is set when something has happened outside: a webhook, a cancellation."""
-        self._work, self._job, self._id, self._nudge = work, job, clip_id, nudge
-        self._provider: Provider = work.providers[job.provider]
-        self._db = work.database.about(job.user_id)
+        self._work, self._claim, self._nudge = work, claim, nudge
         self._heard = nudge.count
+        self.job, self.id = job, clip_id
 
-    async def _check_canceled(self) -> None:
-        job = await self._db.read(jobs.get, self._job.id)
+    async def read(self) -> Clip:
+        """The clip as it is now, also when it is to be canceled. Raises ClipEnded if deleted."""
+        return (await self._work.database.read(self._both))[1]
+
+    async def look(self) -> Clip:
+        """The clip as it is now. Raises CancelRequested, and ClipEnded when it was deleted."""
+        job, clip = await self._work.database.read(self._both)
+        if job.cancel_requested:
+            raise CancelRequested(clip)
+        return clip
+
+    def _both(self, conn: Connection) -> tuple[Job, Clip]:
+        job = jobs.get(conn, self.job.id)
         if job is None:
             raise ClipEnded
-        if not job.cancel_requested:
-            return
-        clip = await self._clip()
-        stopped = clip.submitting_at is None and clip.prediction_id is None
-        if clip.prediction_id is not None:
-            stopped = await self._stop(clip.prediction_id, clip.handles or {})
-        # What may still run is not ended: a retry looks for it before it asks anew.
-        message = lifecycle.CANCELED
-        if not stopped:
-            message = "The job was canceled; whether the provider has stopped cannot be told."
-        await self._db.write(lifecycle.cancel_clip, self._id, ended=stopped, message=message)
-        raise ClipEnded
+        return job, jobs.get_clip(conn, self.id)
 
-    async def _stop(self, prediction_id: str, handles: Mapping[str, str]) -> bool:
-        """Have the provider cancel a prediction; whether it surely has."""
-        for wait in (*STOP_WAITS, None):
-            try:
-                await self._provider.cancel(prediction_id, model=self._job.model, handles=handles)
-                return True
-            except Vanished:
-                return True
-            except Passing as error:
-                log.info("provider did not cancel", clip=self._id, reason=error.detail)
-            if wait is not None:
-                await self._work.clock.sleep(wait)
-        return False
+    async def write(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """See `Claim.write`."""
+        return await self._claim.write(fn, *args, **kwargs)
+
+    async def show(self, **values: Any) -> None:
+        """Write down how far it is: not worth failing for."""
+        with contextlib.suppress(StorageFull):
+            await self._claim.write_pending(jobs.change_clip, self.id, **values)
+
+    async def fail(self, code: str, message: str, *, ended: bool) -> NoReturn:
+        """Fail the clip; `ended`: a retry asks for a new prediction. Raises ClipEnded."""
+        log.warning("clip failed", clip=self.id, code=code)
+        await self.write(lifecycle.fail_clip, self.id, code, message, ended=ended)
+        raise ClipEnded
 
     async def hold(self) -> None:
         """While the service drains: wait for its end, or for a cancellation.
 
         In front of all that begins something new; the row says where to go on after the start.
-        Raises ClipEnded.
         """
         while self._work.draining.is_set():
-            await self._check_canceled()
-            await self._pause(1.0)
+            await self.look()
+            await self.pause(1.0)
 
-    async def _pause(self, seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
         """Wait, or until something happens that was not heard of yet."""
         await wait_for(self._work.clock, self._nudge.beyond(self._heard), seconds)
         self._heard = self._nudge.count
 
-    async def _rest(self, seconds: float) -> None:
+    async def rest(self, seconds: float) -> None:
         """Wait as long as a provider has asked us to; only a cancellation ends it early."""
         clock = self._work.clock
         until = clock.monotonic() + seconds
         while (left := until - clock.monotonic()) > 0:
-            await self._pause(min(left, 1.0))
-            await self._check_canceled()
+            await self.pause(min(left, 1.0))
+            await self.look()
 
-    async def _surely(self, fn: Callable[..., T], *args: Any, **values: Any) -> T:
-        """A write that must not be lost: on a full disk it is repeated until there is room."""
-        while True:
-            try:
-                return await self._db.write(fn, *args, **values)
-            except StorageFull:
-                await self._work.clock.sleep(1.0)
 
-    async def _clip(self) -> Clip:
-        return await self._db.read(jobs.get_clip, self._id)
+class Trouble:
+    """One kind of temporary fault of a clip, waited out by one policy."""
 
-    async def _set_pending(self, **values: Any) -> None:
-        # How far it is: not worth failing for.
-        with contextlib.suppress(StorageFull):
-            await self._db.write_pending(jobs.change_clip, self._id, **values)
+    def __init__(self, work: Work, row: ClipRow, code: str, policy: Policy, words: str) -> None:
+        """`code` and `words` say what is waited for, in the row."""
+        self._work, self._row, self._code, self._policy = work, row, code, policy
+        self._words = words
+        self._failures = 0
+        self._is_reported = False
+        self._since = work.clock.now()
 
-    async def _fail(self, code: str, message: str, *, ended: bool) -> None:
-        log.warning("clip failed", clip=self._id, code=code)
-        await self._db.write(lifecycle.fail_clip, self._id, code, message, ended=ended)
+    async def wait(self, detail: str, *, at_least: float | None = None) -> bool:
+        """Wait until the next attempt; False when the bound has passed: then it is given up.
+
+        `detail` is what was said this time; `at_least` the seconds that the provider has asked
+        for.
+        """
+        self._failures += 1
+        now = self._work.clock.now()
+        seconds = jittered(self._policy.wait(self._failures), self._work.spread)
+        seconds = seconds if at_least is None else at_least
+        if seconds >= REPORTED:
+            until = now + timedelta(seconds=seconds)
+            words = f"{self._words} {detail}".strip()
+            # The row remembers since when, over restarts.
+            with contextlib.suppress(StorageFull):
+                self._since = await self._row.write(
+                    jobs.set_wait, self._row.id, self._code, words, until
+                )
+                self._is_reported = True
+        if now - self._since >= timedelta(seconds=self._policy.bound):
+            return False
+        await (self._row.pause(seconds) if at_least is None else self._row.rest(seconds))
+        return True
+
+    async def over(self, clip: Clip) -> None:
+        """It went well: take back what was reported, as `clip` shows it or we have done since."""
+        if self._is_reported or clip.wait_code is not None:
+            with contextlib.suppress(StorageFull):
+                await self._row.write(jobs.end_wait, self._row.id)
+        self._is_reported = False
+        self._failures = 0
+        self._since = self._work.clock.now()

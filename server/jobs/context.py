@@ -1,6 +1,7 @@
 """What jobs work with, put together once in `server/app.py`."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -43,6 +44,8 @@ class Work(Parts):
     downloads: Downloads
     # A folder on the volume for files that live as long as one step; emptied at start.
     folder: Path
+    # This process, as its leases name it.
+    owner: str
     # When this process began: before it nobody could fetch anything from us.
     started_at: datetime
     # Set when a shutdown begins: nothing new is begun, what runs is followed.
@@ -57,6 +60,8 @@ class Work(Parts):
     # Predictions at a time, by provider.
     slots: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     concurrency: int = 8
+    # What makes waits differ: a number from 0 to 1.
+    spread: Callable[[], float] = random.random
 
     def source(self, blob_id: int, size: int) -> Source:
         """A blob as the media process reads it."""

@@ -4,7 +4,6 @@ The convention is Standard Webhooks (https://www.standardwebhooks.com): the rece
 `webhook-id`, `webhook-timestamp` and `webhook-signature` with the user's `whsec_…` secret.
 """
 
-from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -13,17 +12,21 @@ from standardwebhooks import Webhook
 
 from server.catalog import deliveries
 from server.errors import ReelbaseError
+from server.jobs import retry
+from server.jobs.claims import Claim
 from server.jobs.context import Work
+from server.jobs.nudge import Nudge
 
 log = structlog.get_logger(__name__)
 
-# Seconds until the next attempt, after each; about a day in all.
-WAITS = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800)
 TIMEOUT = 15.0
 
 
-async def deliver(work: Work, row: deliveries.Due) -> None:
+async def deliver(work: Work, claim: Claim, nudge: Nudge) -> None:
     """Send one message once; the answer decides whether it is sent again."""
+    row = await work.database.read(deliveries.get_due, claim.key)
+    if row is None:
+        return
     now = work.clock.now()
     body: str = row.body
     headers = {
@@ -47,10 +50,9 @@ async def deliver(work: Work, row: deliveries.Due) -> None:
         error = failure.detail if isinstance(failure, ReelbaseError) else type(failure).__name__
     if status is not None and 200 <= status < 300:
         outcome: dict[str, Any] = {"delivered_at": now, "next_at": None}
-    elif row.attempts >= len(WAITS):
+    elif retry.DELIVER.is_spent(row.attempts + 1):
         outcome = {"next_at": None}
         log.warning("webhook given up", job=row.job_id, status=status, error=error)
     else:
-        outcome = {"next_at": now + timedelta(seconds=WAITS[row.attempts])}
-    about = work.database.about(row.user_id)
-    await about.write(deliveries.attempted, row.id, status=status, error=error, **outcome)
+        outcome = {"next_at": now + retry.DELIVER.delay(row.attempts + 1, work.spread)}
+    await claim.write(deliveries.attempted, row.id, status=status, error=error, **outcome)

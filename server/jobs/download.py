@@ -1,37 +1,39 @@
 """A download job: from a URL to a stored asset, or to a reason in words.
 
 A plain file streams straight into a blob; all else is yt-dlp's, by way of a folder that is gone
-afterwards. What may pass is tried again by itself; what the process's own end cut off begins
-again at the next start. Both a bounded number of times: the row counts, before each beginning.
+afterwards. What is temporary is tried again by itself; what the process's own end cut off begins
+again at the next start. Both within a bound: the row counts, before each beginning.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
 
 from server.catalog import assets, jobs
+from server.catalog.leases import LeaseLost
 from server.catalog.records import Asset, DownloadJob
+from server.clock import wait as wait_for
 from server.errors import ReelbaseError
 from server.ingest.direct import open_direct
 from server.ingest.errors import IngestError
 from server.ingest.ytdlp import Fetched
+from server.jobs import retry
+from server.jobs.claims import Claim
 from server.jobs.context import Work
 from server.jobs.landing import land, read_file
 from server.jobs.meter import Meter
 from server.jobs.nudge import Nudge
+from server.jobs.retry import Policy
 from server.library import downloads, intake, lifecycle, usage
 from server.media import Inspection, MediaError, sniff
 
 log = structlog.get_logger(__name__)
 
-# Attempts at what may pass, by themselves.
-ATTEMPTS = 3
-# Beginnings, those included that our own end cut off: a file that takes the server down with it
-# must not do so for ever.
-BEGINNINGS = 5
 # Between looks at the row, in seconds: how long progress, a cancel or a full disk may wait.
 LOOK = 0.5
 
@@ -39,29 +41,27 @@ CANCELED = "The download was canceled."
 INTERRUPTED = "The server was stopped in the middle of this download again and again. Retry it."
 
 
-async def run(work: Work, job_id: str, nudge: Nudge) -> None:
+async def run(work: Work, claim: Claim, nudge: Nudge) -> None:
     """Take a download as far as it goes now. May be started again at any point."""
-    row = await work.database.read(jobs.get, job_id)
-    if row is None:
-        return
-    database = work.database.about(row.user_id)
-    begun = await database.write(_begin, work.clock.now(), job_id)
+    begun = await claim.write(_begin, work.clock.now(), claim.key, policy(work))
     if begun is None:
         return
     job, asset = begun
     meter = Meter(work.clock.monotonic)
-    fetching = asyncio.create_task(_fetch(work, job, asset, meter))
+    fetching = asyncio.create_task(_fetch(work, claim, job, asset, meter))
     error: ReelbaseError | None = None
     try:
-        if not await _follow(work, job, meter, fetching, nudge):
+        if not await _follow(work, claim, job, meter, fetching, nudge):
             await _stop(fetching)
-            await database.write(_cancel, job.id, work.clock.now())
+            await claim.write(_cancel, job.id, work.clock.now())
             return
         await fetching
     except asyncio.CancelledError:
         # The service is going down, by itself: no failure of the download's.
         await _stop(fetching)
-        await database.write(lifecycle.put_download_back, job.id)
+        await claim.write(lifecycle.put_download_back, job.id)
+        raise
+    except LeaseLost:
         raise
     except ReelbaseError as caught:
         error = caught
@@ -72,11 +72,16 @@ async def run(work: Work, job_id: str, nudge: Nudge) -> None:
     finally:
         await _stop(fetching)
     if error is not None:
-        await _fail(work, job, error)
+        await _fail(work, claim, job, error)
 
 
 async def _follow(
-    work: Work, job: DownloadJob, meter: Meter, fetching: asyncio.Task[None], nudge: Nudge
+    work: Work,
+    claim: Claim,
+    job: DownloadJob,
+    meter: Meter,
+    fetching: asyncio.Task[None],
+    nudge: Nudge,
 ) -> bool:
     """Write down how far it is until it has ended; False when it is not wanted any more.
 
@@ -86,9 +91,8 @@ async def _follow(
     while not fetching.done():
         nudged = asyncio.create_task(nudge.beyond(heard))
         try:
-            await asyncio.wait(
-                (fetching, nudged), timeout=LOOK, return_when=asyncio.FIRST_COMPLETED
-            )
+            either = asyncio.wait((fetching, nudged), return_when=asyncio.FIRST_COMPLETED)
+            await wait_for(work.clock, either, LOOK)
         finally:
             nudged.cancel()
         heard = nudge.count
@@ -98,8 +102,7 @@ async def _follow(
         if not await work.database.read(_wanted, job.id):
             return False
         if news := meter.news():
-            database = work.database.about(job.user_id)
-            await database.write_pending(lifecycle.show_download, job.id, **news)
+            await claim.write_pending(lifecycle.show_download, job.id, **news)
     return True
 
 
@@ -108,7 +111,7 @@ async def _stop(fetching: asyncio.Task[None]) -> None:
     await asyncio.gather(fetching, return_exceptions=True)
 
 
-async def _fetch(work: Work, job: DownloadJob, asset: Asset, meter: Meter) -> None:
+async def _fetch(work: Work, claim: Claim, job: DownloadJob, asset: Asset, meter: Meter) -> None:
     """Fetch, judge and attach. Raises IngestError, StorageFull and QuotaExceeded."""
     limits = work.downloads
     clock = asyncio.timeout(limits.timeout)
@@ -123,7 +126,7 @@ async def _fetch(work: Work, job: DownloadJob, asset: Asset, meter: Meter) -> No
                 if answer is not None:
                     work.volume.check(answer.length or 0)
                     pieces = usage.within(room, answer.pieces)
-                    await _keep(work, job, asset, meter, pieces, answer.length)
+                    await _keep(work, claim, job, asset, meter, pieces, answer.length)
                     return
             # From here yt-dlp's supervisor keeps the time.
             clock.reschedule(None)
@@ -131,9 +134,10 @@ async def _fetch(work: Work, job: DownloadJob, asset: Asset, meter: Meter) -> No
                 size = fetched.path.stat().st_size
                 work.volume.check(size)
                 meter.arrived()
-                pieces = usage.within(room, read_file(fetched.path))
                 title = _title(fetched)
-                await _keep(work, job, asset, meter, pieces, size, title=title)
+                async with aclosing(read_file(fetched.path)) as file:
+                    pieces = usage.within(room, file)
+                    await _keep(work, claim, job, asset, meter, pieces, size, title=title)
     except TimeoutError:
         if clock.expired():
             raise IngestError("timeout") from None
@@ -142,6 +146,7 @@ async def _fetch(work: Work, job: DownloadJob, asset: Asset, meter: Meter) -> No
 
 async def _keep(
     work: Work,
+    claim: Claim,
     job: DownloadJob,
     asset: Asset,
     meter: Meter,
@@ -156,8 +161,7 @@ async def _keep(
         found = await _judge(work, incoming)
         async with intake.poster(work.blobs, found) as poster:
             now = work.clock.now()
-            database = work.database.about(job.user_id)
-            await database.write(_attach, now, job, asset, incoming, found, poster, title)
+            await claim.write(_attach, now, job, asset, incoming, found, poster, title)
     work.wake(None)
 
 
@@ -176,7 +180,7 @@ async def _judge(work: Work, incoming: intake.Incoming) -> Inspection:
     try:
         found = await work.media.inspect(work.source(incoming.blob_id, incoming.sealed.size))
     except MediaError as error:
-        if error.code == "media_timeout":
+        if not error.is_verdict:
             raise IngestError("timeout", error.detail, passing=True) from None
         words = "What is at this URL is no video, audio or image that can be read."
         raise IngestError("no_media", words) from None
@@ -185,28 +189,29 @@ async def _judge(work: Work, incoming: intake.Incoming) -> Inspection:
     return found
 
 
-async def _fail(work: Work, job: DownloadJob, error: ReelbaseError) -> None:
+def policy(work: Work) -> Policy:
+    """How a download that failed in a temporary way is tried again."""
+    return replace(retry.DOWNLOAD, first=work.downloads.retry)
+
+
+async def _fail(work: Work, claim: Claim, job: DownloadJob, error: ReelbaseError) -> None:
     """Try again later, or say how it ended."""
     passing = isinstance(error, IngestError) and error.passing
-    database = work.database.about(job.user_id)
     log.info("download failed", job=job.id, code=error.code, attempt=job.attempts, passing=passing)
-    if passing and job.attempts < ATTEMPTS:
-        wait = work.downloads.retry * 4.0 ** (job.attempts - 1)
-        until = work.clock.now() + timedelta(seconds=wait)
+    now = work.clock.now()
+    if passing and not policy(work).is_spent(job.attempts):
+        until = now + policy(work).delay(job.attempts, work.spread)
         note = f"Attempt {job.attempts}: {error.detail}"
-        await database.write(lifecycle.postpone_download, job.id, until, note)
+        await claim.write(lifecycle.postpone_download, job.id, until, note)
     else:
-        await database.write(
-            lifecycle.end_job,
-            job.id,
-            "failed",
-            work.clock.now(),
-            code=error.code,
-            message=error.detail,
+        await claim.write(
+            lifecycle.end_job, job.id, "failed", now, code=error.code, message=error.detail
         )
 
 
-def _begin(conn: Connection, now: datetime, job_id: str) -> tuple[DownloadJob, Asset] | None:
+def _begin(
+    conn: Connection, now: datetime, job_id: str, allowed: Policy
+) -> tuple[DownloadJob, Asset] | None:
     job = jobs.get(conn, job_id)
     if job is None or job.status in jobs.ENDED:
         return None
@@ -214,7 +219,9 @@ def _begin(conn: Connection, now: datetime, job_id: str) -> tuple[DownloadJob, A
     if job.cancel_requested or asset is None:
         _cancel(conn, job_id, now)
         return None
-    if job.attempts >= BEGINNINGS:
+    # Those that our own end cut off count, too: a file that takes the server down with it must
+    # not do so for ever.
+    if allowed.is_spent(job.attempts):
         lifecycle.end_job(conn, job_id, "failed", now, code="interrupted", message=INTERRUPTED)
         return None
     assert isinstance(job, DownloadJob)

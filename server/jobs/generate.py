@@ -1,15 +1,18 @@
 """A generate job: its clips side by side, then the video that they make together."""
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from datetime import datetime, timedelta
 from uuid import uuid4
 
-import structlog
 from sqlalchemy import Connection
 
 from server.catalog import assets, jobs
 from server.catalog.records import Asset, Clip, GenerateJob
-from server.db import Database
-from server.jobs.clip_row import ClipEnded
+from server.jobs import retry
+from server.jobs.claims import Claim
+from server.jobs.clip_row import CancelRequested, ClipEnded, Trouble
 from server.jobs.clips import ClipRun
 from server.jobs.context import Work
 from server.jobs.landing import read_file
@@ -18,7 +21,8 @@ from server.library import intake, lifecycle
 from server.library.lifecycle import Ended
 from server.media import MediaError
 
-log = structlog.get_logger(__name__)
+# A combine is woken when the bytes of a clip come; without that it looks for them so often.
+LOOK_AGAIN = timedelta(minutes=1)
 
 UNSTORED = (
     "Not all clips could be stored, so they could not be joined. The others are kept; save the "
@@ -26,36 +30,33 @@ UNSTORED = (
 )
 
 
-async def run(work: Work, job_id: str, nudge: Nudge) -> None:
+async def run(work: Work, claim: Claim, nudge: Nudge) -> None:
     """Take a job as far as it goes now. May be started again at any point."""
-
-    def begin(conn: Connection) -> tuple[GenerateJob, list[Clip]] | None:
-        job = lifecycle.start_job(conn, job_id, work.clock.now())
-        return None if job is None else (job, jobs.clips_of(conn, [job_id]))
-
-    row = await work.database.read(jobs.get, job_id)
-    if row is None:
-        return
-    begun = await work.database.about(row.user_id).write(begin)
+    begun = await claim.write(_begin, claim.key, work.clock.now())
     if begun is None:
         return
     job, clips = begun
     async with asyncio.TaskGroup() as group:
         before: asyncio.Task[None] | None = None
         for clip in clips:
-            run_ = ClipRun(work, job, clip.id, nudge)
+            run_ = ClipRun(work, claim, job, clip.id, nudge)
             if clip.status in jobs.ENDED:
                 before = None
             elif clip.from_previous and clip.image_asset_id is None:
-                before = group.create_task(_after(work, job, before, run_, clip, clips))
+                before = group.create_task(_after(work, claim, before, run_, clip, clips))
             else:
                 before = group.create_task(run_.run())
-    await _conclude(work, job)
+    await _conclude(work, claim)
+
+
+def _begin(conn: Connection, job_id: str, now: datetime) -> tuple[GenerateJob, list[Clip]] | None:
+    job = lifecycle.start_job(conn, job_id, now)
+    return None if job is None else (job, jobs.clips_of(conn, [job_id]))
 
 
 async def _after(
     work: Work,
-    job: GenerateJob,
+    claim: Claim,
     before: asyncio.Task[None] | None,
     run: ClipRun,
     clip: Clip,
@@ -65,22 +66,31 @@ async def _after(
     if before is not None:
         await asyncio.wait([before])
     previous = next(one for one in clips if one.position == clip.position - 1)
-    try:
-        await run.hold()
-        image_id = await _last_frame(work, previous.id)
-        about = work.database.about(job.user_id)
-        await about.write(jobs.change_clip, clip.id, image_asset_id=image_id)
-    except ClipEnded:
-        return
-    except LookupError as error:
-        await run.give_up("previous_missing", str(error))
-    except MediaError as error:
-        await run.give_up("previous_unreadable", f"{previous.filename} has no frame: {error}")
-    else:
+    words = f"the last frame of {previous.filename} could not be read yet."
+    trouble = Trouble(work, run.row, "frame", retry.MEDIA, words)
+    while True:
+        try:
+            await run.row.hold()
+            image = await _last_frame(work, claim, previous.id)
+            await claim.write(jobs.change_clip, clip.id, image_asset_id=image)
+        except CancelRequested:
+            pass  # the run ends it
+        except ClipEnded:
+            return
+        except LookupError as error:
+            await run.give_up("previous_missing", str(error))
+            return
+        except MediaError as error:
+            if not error.is_verdict and await trouble.wait(error.detail):
+                continue
+            words = f"{previous.filename} has no frame: {error.detail}"
+            await run.give_up("previous_unreadable", words)
+            return
         await run.run()
+        return
 
 
-async def _last_frame(work: Work, clip_id: str) -> str:
+async def _last_frame(work: Work, claim: Claim, clip_id: str) -> str:
     """The last frame of a stored clip as an image asset; its id. Raises LookupError, MediaError."""
 
     def find(conn: Connection) -> Asset:
@@ -106,95 +116,111 @@ async def _last_frame(work: Work, clip_id: str) -> str:
         )
 
     async with intake.receive(work.blobs, intake.whole(png)) as incoming:
-        return await work.database.about(video.user_id).write(keep, incoming)
+        return await claim.write(keep, incoming)
 
 
-async def _conclude(work: Work, begun: GenerateJob) -> None:
+async def _conclude(work: Work, claim: Claim) -> None:
     """Say how the job ended, once all clips have; combine them first if that is asked for."""
-    job_id, database = begun.id, work.database.about(begun.user_id)
-
-    def judge(conn: Connection) -> list[Asset] | None:
-        job = jobs.get(conn, job_id)
-        if job is None or job.status in jobs.ENDED:
-            return None
-
-        def end(status: Ended, code: str | None = None, message: str | None = None) -> None:
-            now = work.clock.now()
-            lifecycle.end_job(conn, job_id, status, now, code=code, message=message)
-
-        clips = jobs.clips_of(conn, [job_id])
-        failed = [clip for clip in clips if clip.status == "failed"]
-        if job.cancel_requested or any(clip.status == "canceled" for clip in clips):
-            end("canceled", "canceled", lifecycle.CANCELED)
-        elif failed:
-            end("failed", *_reason(clips, failed))
-        elif job.combine and len(clips) > 1:
-            made = {row.id: row for row in assets.of_job(conn, [job_id])}
-            if any(row.role == "combined" for row in made.values()):
-                end("completed")
-                return None
-            rows = [made[clip.asset_id] for clip in clips if clip.asset_id in made]
-            states = {row.storage_state for row in rows}
-            if len(rows) < len(clips) or states & {"expired", "failed"}:
-                end("failed", "combine_unstored", UNSTORED)
-                return None
-            lifecycle.await_bytes(conn, job)
-            if states == {"stored"}:
-                return rows
-            # Not yet: the job goes on when the last of its clips is stored.
-        else:
-            end("completed")
-        return None
-
-    parts = await database.write(judge)
+    parts = await claim.write(_judge, claim.key, work.clock.now())
     # A combine that a shutdown would cut off begins after the start.
     if parts is not None and not work.draining.is_set():
-        await _combine(work, database, job_id, parts)
+        await _combine(work, claim, parts)
 
 
-async def _combine(work: Work, database: Database, job_id: str, parts: list[Asset]) -> None:
+def _judge(conn: Connection, job_id: str, now: datetime) -> list[Asset] | None:
+    """End a job whose clips have ended; or the clips that are to be joined now."""
+    job = jobs.get(conn, job_id)
+    if job is None or job.status in jobs.ENDED:
+        return None
+
+    def end(status: Ended, code: str | None = None, message: str | None = None) -> None:
+        lifecycle.end_job(conn, job_id, status, now, code=code, message=message)
+
+    clips = jobs.clips_of(conn, [job_id])
+    failed = [clip for clip in clips if clip.status == "failed"]
+    if job.cancel_requested or any(clip.status == "canceled" for clip in clips):
+        end("canceled", "canceled", lifecycle.CANCELED)
+    elif failed:
+        end("failed", *_reason(clips, failed))
+    elif job.combine and len(clips) > 1:
+        made = {row.id: row for row in assets.of_job(conn, [job_id])}
+        if any(row.role == "combined" for row in made.values()):
+            end("completed")
+            return None
+        rows = [made[clip.asset_id] for clip in clips if clip.asset_id in made]
+        states = {row.storage_state for row in rows}
+        if len(rows) < len(clips) or states & {"expired", "failed"}:
+            end("failed", "combine_unstored", UNSTORED)
+        elif states == {"stored"}:
+            lifecycle.begin_combine(conn, job)
+            return rows
+        else:
+            # The job goes on when the last of its clips is stored.
+            lifecycle.await_bytes(conn, job, now + LOOK_AGAIN)
+    else:
+        end("completed")
+    return None
+
+
+async def _combine(work: Work, claim: Claim, parts: list[Asset]) -> None:
     """Join stored clips into one video."""
     path = work.folder / f"{uuid4().hex}.mp4"
     sources = [work.source(*part.stored_blob) for part in parts]
-
-    def apply(conn: Connection, incoming: intake.Incoming) -> None:
-        job = jobs.get(conn, job_id)
-        if job is None or job.status in jobs.ENDED:
-            return
-        intake.take_in(
-            conn,
-            incoming,
-            user_id=job.user_id,
-            project_id=job.project_id,
-            scene_id=job.scene_id,
-            role="combined",
-            filename=f"{parts[0].filename.rpartition('.')[0]}-combined",
-            now=work.clock.now(),
-            job_id=job_id,
-            prompt="\n".join(part.prompt or "" for part in parts),
-        )
-        lifecycle.end_job(conn, job_id, "completed", work.clock.now())
-
     try:
         await work.media.concat(sources, path)
-        async with intake.receive(work.blobs, read_file(path)) as incoming:
-            await database.write(apply, incoming)
+        async with (
+            aclosing(read_file(path)) as pieces,
+            intake.receive(work.blobs, pieces) as incoming,
+        ):
+            await claim.write(_keep_combined, claim.key, work.clock.now(), incoming, parts)
     except MediaError as error:
-        message = f"The clips are stored, but could not be joined: {error.detail}"
-        await database.write(
-            lifecycle.end_job,
-            job_id,
-            "failed",
-            work.clock.now(),
-            code="combine_failed",
-            message=message,
-        )
+        await claim.write(_not_combined, claim.key, work, error)
     finally:
         path.unlink(missing_ok=True)
+
+
+def _keep_combined(
+    conn: Connection,
+    job_id: str,
+    now: datetime,
+    incoming: intake.Incoming,
+    parts: Sequence[Asset],
+) -> None:
+    job = jobs.get(conn, job_id)
+    if job is None or job.status in jobs.ENDED:
+        return
+    intake.take_in(
+        conn,
+        incoming,
+        user_id=job.user_id,
+        project_id=job.project_id,
+        scene_id=job.scene_id,
+        role="combined",
+        filename=f"{parts[0].filename.rpartition('.')[0]}-combined",
+        now=now,
+        job_id=job_id,
+        prompt="\n".join(part.prompt or "" for part in parts),
+    )
+    lifecycle.end_job(conn, job_id, "completed", now)
+
+
+def _not_combined(conn: Connection, job_id: str, work: Work, error: MediaError) -> None:
+    """Try again later, unless the clips themselves cannot be joined."""
+    job = jobs.get(conn, job_id)
+    if job is None:
+        return
+    now = work.clock.now()
+    failures = job.attempts + 1
+    message = f"The clips are stored, but could not be joined: {error.detail}"
+    if error.is_verdict or retry.MEDIA.is_spent(failures):
+        lifecycle.end_job(conn, job_id, "failed", now, code="combine_failed", message=message)
+    else:
+        until = now + retry.MEDIA.delay(failures, work.spread)
+        lifecycle.postpone_job(conn, job_id, until, f"{message} It is tried again.")
 
 
 def _reason(clips: list[Clip], failed: list[Clip]) -> tuple[str | None, str | None]:
     if len(clips) == 1:
         return failed[0].error_code, failed[0].error_message
-    told = "; ".join(f"{clip.filename}: {clip.error_message}" for clip in failed)
-    return "clips_failed", f"{len(failed)} of {len(clips)} clips failed. {told}"
+    reasons = "; ".join(f"{clip.filename}: {clip.error_message}" for clip in failed)
+    return "clips_failed", f"{len(failed)} of {len(clips)} clips failed. {reasons}"

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from server.catalog import assets, jobs, tokens
 from server.catalog.records import Clip, GenerateJob
 from server.errors import Invalid, NoPublicUrl
+from server.jobs.claims import Claim
 from server.jobs.context import Work
 from server.providers import models
 from server.providers.base import Uploads, limit_without_url
@@ -18,16 +19,15 @@ LIFETIME = timedelta(hours=12)
 PURPOSE = "provider"
 
 
-async def build(work: Work, job: GenerateJob, clip: Clip) -> dict[str, Any]:
+async def build(work: Work, claim: Claim, job: GenerateJob, clip: Clip) -> dict[str, Any]:
     """The input of one clip's prediction. Raises Invalid (`no_public_url`, `asset_missing`)."""
     if clip.input_deleted:
         raise Invalid("An asset that this clip needs was deleted.", code="asset_missing")
     wanted = references(clip.input)
     wanted |= {one for one in (clip.image_asset_id, clip.last_frame_asset_id) if one}
     # Each submission has tokens of its own: they tell its prediction from an earlier one's.
-    about = work.database.about(job.user_id)
-    await about.write(tokens.revoke_of_clips, [clip.id], work.clock.now())
-    urls = {asset_id: await _url(work, job, clip, asset_id) for asset_id in sorted(wanted)}
+    await claim.write(tokens.revoke_of_clips, [clip.id], work.clock.now())
+    urls = {asset_id: await _url(work, claim, job, clip, asset_id) for asset_id in sorted(wanted)}
     return models.build_input(
         job.provider,
         job.model,
@@ -39,12 +39,12 @@ async def build(work: Work, job: GenerateJob, clip: Clip) -> dict[str, Any]:
     )
 
 
-async def _url(work: Work, job: GenerateJob, clip: Clip, asset_id: str) -> str:
+async def _url(work: Work, claim: Claim, job: GenerateJob, clip: Clip, asset_id: str) -> str:
     """A URL of an asset for this job's provider: a token's, or the bytes themselves."""
     base = work.asset_base[job.provider]
     now = work.clock.now()
     if base is None:
-        return await _sent_along(work, job, asset_id)
+        return await _sent_along(work, claim, job, asset_id)
 
     def issue(conn: Connection) -> str:
         if assets.get(conn, asset_id) is None:
@@ -59,11 +59,11 @@ async def _url(work: Work, job: GenerateJob, clip: Clip, asset_id: str) -> str:
         )
         return work.tokens.issued(asset_id, token_id, PURPOSE, expires_at)
 
-    token = await work.database.about(job.user_id).write(issue)
+    token = await claim.write(issue)
     return f"{base}/api/v3/assets/{asset_id}/data?token={token}"
 
 
-async def _sent_along(work: Work, job: GenerateJob, asset_id: str) -> str:
+async def _sent_along(work: Work, claim: Claim, job: GenerateJob, asset_id: str) -> str:
     """The bytes themselves, for a provider that cannot reach us; the job says so."""
     row = await work.database.read(assets.get, asset_id)
     if row is None or row.blob_id is None:
@@ -81,5 +81,5 @@ async def _sent_along(work: Work, job: GenerateJob, asset_id: str) -> str:
         note = f"{row.filename} was sent in the request: the service has no public URL."
     else:
         raise NoPublicUrl
-    await work.database.about(job.user_id).write(jobs.add_note, job.id, note)
+    await claim.write(jobs.add_note, job.id, note)
     return url

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -72,14 +72,17 @@ async def _faststart(work: Work, incoming: intake.Incoming) -> AsyncIterator[int
             log.info("not remuxed", reason=error.code)
             yield incoming
             return
-        async with intake.receive(work.blobs, read_file(path)) as better:
+        async with (
+            aclosing(read_file(path)) as pieces,
+            intake.receive(work.blobs, pieces) as better,
+        ):
             yield better
     finally:
         path.unlink(missing_ok=True)
 
 
 async def read_file(path: Path) -> AsyncGenerator[bytes, None]:
-    """A file in pieces of a MiB."""
+    """A file in pieces of a MiB; to be closed (`aclosing`), as it has the file open."""
     with path.open("rb") as file:
         while piece := await asyncio.to_thread(file.read, 1024 * 1024):
             yield piece

@@ -1,21 +1,22 @@
-"""The loop: runs what the rows say is to be done, at once, and again after a restart.
+"""The loop: takes up what the rows say is to be done, at once, and again after a restart.
 
-Under the data folder's lock this process alone runs jobs, so no leases are needed: what the rows
-call unfinished is simply taken up.
+Whatever it takes up is claimed first (`catalog/leases.py`): nobody else works on it meanwhile.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Coroutine
-from typing import Any
+import itertools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
 
-from server.catalog import assets, deliveries, events, jobs
-from server.catalog.records import Job
+from server.catalog import assets, deliveries, events, jobs, leases
+from server.catalog.leases import LeaseLost
 from server.clock import wait
-from server.jobs import deliver, download, generate, process, save
+from server.jobs import deliver, download, generate, process, retry, save
+from server.jobs.claims import Claim, Claims
 from server.jobs.context import Work
 from server.jobs.nudge import Nudge
 from server.library import collect, lifecycle
@@ -32,26 +33,51 @@ INTERVAL = 1.0
 COLLECT_EVERY = 5.0
 # Old events are forgotten so often, in seconds.
 FORGET_EVERY = 3600.0
-# A job that fails so often in ways that nobody foresaw is given up.
-MAX_FAILURES = 3
+
+INTERNAL = "Something went wrong on our side; the log says what."
+
+Due = Callable[[Connection, datetime, int], list[tuple[str, str]]]
+Run = Callable[[Work, Claim, Nudge], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Work of one kind: what its leases are for, how much runs at a time, how it is found and done.
+
+    `due` gives (key, user) of what is to be done now; `run` takes one as far as it goes.
+    """
+
+    lease: str
+    at_once: int
+    due: Due
+    run: Run
+    # Whether it is begun during a shutdown, too.
+    while_draining: bool = False
 
 
 class Loop:
-    """Starts jobs and processing as the rows ask for it; one task each."""
+    """Starts a task for each thing that is to be done, as far as there is room."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
+        self._claims = Claims(work.database, work.clock, work.owner)
         self._woken = asyncio.Event()
         self._nudged: set[str] = set()
-        self._jobs: dict[str, tuple[asyncio.Task[None], Nudge]] = {}
-        self._downloads: set[str] = set()  # those of the jobs that are downloads
-        self._processing: dict[str, asyncio.Task[None]] = {}
-        self._saving: dict[str, asyncio.Task[None]] = {}
-        self._delivering: dict[str, asyncio.Task[None]] = {}
-        self._collecting: asyncio.Task[None] | None = None
-        self._collected = 0.0
-        self._forgotten = 0.0
-        self._failures: Counter[str] = Counter()
+        self._collected = self._forgotten = -FORGET_EVERY
+        self._kinds = (
+            # Canceled jobs wait for no room: they are only ended.
+            Kind("job", CONCURRENCY, lambda conn, _, limit: jobs.to_cancel(conn, limit), _run_job),
+            Kind("job", CONCURRENCY, _jobs_due("generate"), generate.run),
+            Kind("job", work.downloads.at_once, _jobs_due("download"), download.run),
+            Kind("process", PROCESSING, assets.to_process, process.process),
+            Kind("collect", 1, self._collect_due, self._collect),
+            # What is paid is saved, and what has happened is reported, as long as there is time.
+            Kind("save", SAVING, assets.to_save, save.save_again, while_draining=True),
+            Kind("deliver", DELIVERING, deliveries.due, deliver.deliver, while_draining=True),
+        )
+        self._running: dict[Kind, dict[str, tuple[asyncio.Task[None], Nudge]]] = {
+            kind: {} for kind in self._kinds
+        }
 
     def wake(self, job_id: str | None = None) -> None:
         """Something has changed (with this job): look at once."""
@@ -60,7 +86,7 @@ class Loop:
         self._woken.set()
 
     async def run(self) -> None:
-        """Until cancelled; then what runs is stopped where it stands, and its rows say where."""
+        """Until canceled; then what runs is stopped where it stands, and its rows say where."""
         try:
             while True:
                 self._woken.clear()
@@ -70,128 +96,110 @@ class Loop:
                     log.exception("job loop failed, goes on")
                 await wait(self._work.clock, self._woken.wait(), INTERVAL)
         finally:
-            running = [task for task, _ in self._jobs.values()]
-            running += [
-                *self._processing.values(),
-                *self._saving.values(),
-                *self._delivering.values(),
-            ]
-            if self._collecting is not None:
-                running.append(self._collecting)
-            for task in running:
+            tasks = [task for running in self._running.values() for task, _ in running.values()]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._claims.release_all()
 
     async def _look(self) -> None:
-        while self._nudged:
-            running = self._jobs.get(self._nudged.pop())
-            if running is not None:
-                running[1].set()
-        if not self._work.draining.is_set():
-            await self._begin()
-        # What is paid is saved, and what has happened is reported, for as long as there is time.
-        for asset_id in await self._work.database.read(
-            assets.to_save, self._work.clock.now(), SAVING
-        ):
-            if asset_id not in self._saving and len(self._saving) < SAVING:
-                self._saving[asset_id] = asyncio.create_task(self._save(asset_id))
-        for row in await self._work.database.read(
-            deliveries.due, self._work.clock.now(), DELIVERING
-        ):
-            if row.id not in self._delivering and len(self._delivering) < DELIVERING:
-                self._delivering[row.id] = asyncio.create_task(self._deliver(row))
+        nudged, self._nudged = self._nudged, set()
+        for running in self._running.values():
+            for job_id in nudged & running.keys():
+                running[job_id][1].set()
+        await self._claims.renew()
+        found = await self._work.database.read(self._find, self._work.clock.now())
+        if not found:
+            return
+        kinds = {(kind.lease, key): kind for kind, key, _ in found}
+        wanted = [(kind.lease, key, user_id) for kind, key, user_id in found]
+        for claim in await self._claims.claim(wanted):
+            self._start(kinds[claim.lease.kind, claim.key], claim)
 
-    async def _begin(self) -> None:
-        """Begin what waits, as far as there are places."""
-        for job in await self._work.database.read(jobs.active):
-            if job.id not in self._jobs and self._may_begin(job):
-                nudge = Nudge()
-                task = asyncio.create_task(self._job(job.id, nudge))
-                self._jobs[job.id] = (task, nudge)
-                if job.kind == "download":
-                    self._downloads.add(job.id)
-        room = PROCESSING - len(self._processing)
-        if room > 0:
-            waiting = await self._work.database.read(assets.to_process, PROCESSING * 2)
-            for asset_id in waiting:
-                if asset_id not in self._processing and len(self._processing) < PROCESSING:
-                    self._processing[asset_id] = asyncio.create_task(self._process(asset_id))
-        now = self._work.clock.monotonic()
-        idle = self._collecting is None or self._collecting.done()
-        if idle and now - self._collected >= COLLECT_EVERY:
-            self._collected = now
-            self._collecting = asyncio.create_task(self._guarded("collect", self._collect()))
+    def _find(self, conn: Connection, at: datetime) -> list[tuple[Kind, str, str]]:
+        """What is to be done and nobody has claimed, as far as there is room."""
+        claimed = leases.claimed(conn)
+        found: list[tuple[Kind, str, str]] = []
+        for kind in self._kinds:
+            room = kind.at_once - len(self._running[kind])
+            if room <= 0 or (self._work.draining.is_set() and not kind.while_draining):
+                continue
+            due = kind.due(conn, at, room + len(claimed))
+            free = ((kind, *one) for one in due if (kind.lease, one[0]) not in claimed)
+            found += itertools.islice(free, room)
+        return found
 
-    def _may_begin(self, job: Job) -> bool:
-        """Whether there is a place for a job now; the two kinds do not wait for each other."""
-        if self._work.draining.is_set():
-            return False
-        if job.cancel_requested:
-            return True  # only to be ended
-        if job.kind != "download":
-            return len(self._jobs) - len(self._downloads) < CONCURRENCY
-        due = job.not_before is None or job.not_before <= self._work.clock.now()
-        return due and len(self._downloads) < self._work.downloads.at_once
+    def _start(self, kind: Kind, claim: Claim) -> None:
+        nudge = Nudge()
+        claim.task = asyncio.create_task(self._run(kind, claim, nudge))
+        self._running[kind][claim.key] = (claim.task, nudge)
 
-    async def _job(self, job_id: str, nudge: Nudge) -> None:
+    async def _run(self, kind: Kind, claim: Claim, nudge: Nudge) -> None:
         try:
-            await self._run_job(job_id, nudge)
+            await self._run_guarded(kind, claim, nudge)
+        finally:
+            self._running[kind].pop(claim.key, None)
+        self.wake()  # others may be waiting for the room
+
+    async def _run_guarded(self, kind: Kind, claim: Claim, nudge: Nudge) -> None:
+        """Run and release; what fails in an unforeseen way is taken up again later."""
+        try:
+            try:
+                await kind.run(self._work, claim, nudge)
+            except Exception as error:
+                if _is_lost(error):
+                    raise LeaseLost from None
+                log.exception(f"{kind.lease} failed in an unforeseen way", key=claim.key)
+                if kind.lease != "job":
+                    # Without a state of its own: the lease's expiry is the wait.
+                    self._claims.forget(claim)
+                    return
+                await claim.write(self._postpone, claim.key, self._work.clock.now())
+            await self._claims.release(claim)
+        except LeaseLost:
+            log.warning("somebody else has taken over", kind=kind.lease, key=claim.key)
+            self._claims.forget(claim)
         except Exception:
-            log.exception("job failed in an unforeseen way", job=job_id)
-            self._failures[job_id] += 1
-            if self._failures[job_id] >= MAX_FAILURES:
-                job = await self._work.database.read(jobs.get, job_id)
-                if job is not None:
-                    await self._work.database.about(job.user_id).write(self._give_up, job_id)
-        finally:
-            self._jobs.pop(job_id, None)
-            if job_id in self._downloads:
-                self._downloads.discard(job_id)
-                self.wake()  # one that is to be tried again later gives its place up, too
-        job = await self._work.database.read(jobs.get, job_id)
-        if job is None or job.status in jobs.ENDED:
-            self._failures.pop(job_id, None)
-            self.wake()  # others may be waiting for the place
+            log.exception("cannot be written down", kind=kind.lease, key=claim.key)
+            self._claims.forget(claim)
 
-    async def _run_job(self, job_id: str, nudge: Nudge) -> None:
-        run = download.run if job_id in self._downloads else generate.run
-        await run(self._work, job_id, nudge)
+    def _postpone(self, conn: Connection, job_id: str, now: datetime) -> None:
+        job = jobs.get(conn, job_id)
+        if job is None:
+            return
+        failures = job.attempts + 1
+        if retry.UNFORESEEN.is_spent(failures):
+            words = f"{INTERNAL} A retry goes on from where it was."
+            lifecycle.end_job(conn, job_id, "failed", now, code="internal_error", message=words)
+        else:
+            until = now + retry.UNFORESEEN.delay(failures, self._work.spread)
+            lifecycle.postpone_job(conn, job_id, until, INTERNAL)
 
-    def _give_up(self, conn: Connection, job_id: str) -> None:
-        message = "Something went wrong on our side. A retry goes on from where it was."
-        now = self._work.clock.now()
-        lifecycle.end_job(conn, job_id, "failed", now, code="internal_error", message=message)
+    def _collect_due(self, conn: Connection, at: datetime, limit: int) -> list[tuple[str, str]]:
+        now = self._work.clock.monotonic()
+        return [("all", "")] if now - self._collected >= COLLECT_EVERY else []
 
-    async def _process(self, asset_id: str) -> None:
-        try:
-            await self._guarded("process", process.process(self._work, asset_id), asset=asset_id)
-        finally:
-            self._processing.pop(asset_id, None)
-        self.wake()
-
-    async def _save(self, asset_id: str) -> None:
-        try:
-            await self._guarded("save", save.save_again(self._work, asset_id), asset=asset_id)
-        finally:
-            self._saving.pop(asset_id, None)
-
-    async def _deliver(self, row: deliveries.Due) -> None:
-        try:
-            await self._guarded("webhook", deliver.deliver(self._work, row), job=row.job_id)
-        finally:
-            self._delivering.pop(row.id, None)
-
-    async def _collect(self) -> None:
-        work = self._work
+    async def _collect(self, work: Work, claim: Claim, nudge: Nudge) -> None:
+        self._collected = work.clock.monotonic()
         await collect.empty_trash(work.database, work.clock.now(), work.trash)
         await collect.collect(work.database, work.blobs, work.volume, work.clock.now())
-        if work.clock.now().timestamp() - self._forgotten > FORGET_EVERY:
-            self._forgotten = work.clock.now().timestamp()
+        if work.clock.monotonic() - self._forgotten >= FORGET_EVERY:
+            self._forgotten = work.clock.monotonic()
             await work.database.write(events.forget_old, work.clock.now())
 
-    async def _guarded(self, what: str, work: Coroutine[Any, Any, Any], **context: str) -> None:
-        """One that fails in an unforeseen way is logged and taken up at the next look."""
-        try:
-            await work
-        except Exception:
-            log.exception(f"{what} failed", **context)
+
+def _jobs_due(kind: str) -> Due:
+    return lambda conn, at, limit: jobs.due(conn, kind, at, limit)
+
+
+async def _run_job(work: Work, claim: Claim, nudge: Nudge) -> None:
+    job = await work.database.read(jobs.get, claim.key)
+    if job is not None:
+        await (download.run if job.kind == "download" else generate.run)(work, claim, nudge)
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether an error says that the lease is lost, and nothing else went wrong."""
+    if isinstance(error, ExceptionGroup):
+        return error.split(LeaseLost)[1] is None
+    return isinstance(error, LeaseLost)

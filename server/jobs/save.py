@@ -7,19 +7,24 @@ again with backoff while it can be had, and at the end is `expired`.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.catalog import assets, outputs
+from server.catalog.leases import LeaseLost
 from server.catalog.records import Asset
 from server.errors import ReelbaseError, StorageFull
 from server.ingest.direct import stream_url
 from server.ingest.errors import IngestError
+from server.jobs import retry
+from server.jobs.claims import Claim
 from server.jobs.context import Work
 from server.jobs.landing import Report, land
+from server.jobs.nudge import Nudge
 from server.library import intake, lifecycle
 from server.library.lifecycle import Unsaved
 from server.providers import data_uri
@@ -29,8 +34,6 @@ log = structlog.get_logger(__name__)
 
 # A download that breaks off is tried again quietly for this long, in seconds.
 QUIET = 10.0
-# The wait between later attempts doubles up to this, in seconds.
-LONGEST_WAIT = 600.0
 # A provider that answers so has no bytes at this URL for anybody.
 DEAD = ("not_found", "private_or_login_required", "host_not_found", "blocked_address")
 
@@ -52,6 +55,7 @@ class SaveError(Exception):
 
 async def save(
     work: Work,
+    claim: Claim,
     asset_id: str,
     *,
     quiet: float = 0.0,
@@ -74,14 +78,14 @@ async def save(
         if row.storage_state == "stored":
             return True
         try:
-            await _fetch(work, row, report, source)
+            await _fetch(work, claim, row, report, source)
         except SaveError as error:
             broke_off = error.kind == "download" and error.plays and not error.final
             if broke_off and monotonic() + wait < give_up:
                 await work.clock.sleep(wait)
                 wait *= 2
                 continue
-            await work.database.about(row.user_id).write(_failed, work, asset_id, error)
+            await claim.write(_failed, work, asset_id, error)
             log.warning("output not saved", asset=asset_id, reason=error.kind)
             if error.final:
                 work.wake(None)  # a combine may have waited for it
@@ -90,7 +94,7 @@ async def save(
         return True
 
 
-async def _fetch(work: Work, row: Asset, report: Report, source: str | None) -> None:
+async def _fetch(work: Work, claim: Claim, row: Asset, report: Report, source: str | None) -> None:
     """Take the bytes in, remux if the index comes last, and attach. Raises SaveError."""
     inline = False
     try:
@@ -102,8 +106,7 @@ async def _fetch(work: Work, row: Asset, report: Report, source: str | None) -> 
             # What fits into an answer starts at once: it is kept as it came.
             land(work, pieces, total, report, remux=not inline) as incoming,
         ):
-            about = work.database.about(row.user_id)
-            await about.write(_attach, work.clock.now(), row.id, incoming)
+            await claim.write(_attach, work.clock.now(), row.id, incoming)
     except data_uri.MalformedDataUri:
         words = "The provider's answer has this file in it, but damaged: it cannot be decoded."
         raise SaveError("malformed", words, final=True) from None
@@ -119,7 +122,7 @@ async def _fetch(work: Work, row: Asset, report: Report, source: str | None) -> 
         raise SaveError("database", "The database did not take the bytes.") from None
     except ReelbaseError as error:
         raise SaveError("download", error.detail) from None
-    except (SaveError, ExceptionGroup):
+    except (SaveError, LeaseLost, ExceptionGroup):
         raise
     except Exception:
         # The other files were paid for, too.
@@ -181,16 +184,17 @@ def _failed(conn: Connection, work: Work, asset_id: str, error: SaveError) -> No
     if row is None or row.storage_state in ("stored", "expired", "failed"):
         return
     now = work.clock.now()
-    # The exponent has a bound: nobody waits longer than the longest, and floats overflow.
-    wait = min(work.save_retry * 2 ** min(row.save_attempts, 20), LONGEST_WAIT)
+    failures = row.save_attempts + 1
+    policy = replace(retry.SAVE, first=work.save_retry)
+    trouble = {"type": error.kind, "message": error.message, "at": now.isoformat()}
+    if error.final:
+        lifecycle.fail_save(conn, row, "failed", trouble=trouble, next_at=None)
+        return
     state: Unsaved = "url_only" if error.plays and _alive(row, now) else "unsaved"
-    lifecycle.fail_save(
-        conn,
-        row,
-        "failed" if error.final else state,
-        trouble={"type": error.kind, "message": error.message, "at": now.isoformat()},
-        next_at=None if error.final else now + timedelta(seconds=wait),
-    )
+    next_at = now + policy.delay(failures, work.spread)
+    lifecycle.fail_save(conn, row, state, trouble=trouble, next_at=next_at)
+    if policy.is_spent(failures):
+        lifecycle.expire_bytes(conn, asset_id)
 
 
 def _alive(row: Asset, now: datetime) -> bool:
@@ -200,26 +204,27 @@ def _alive(row: Asset, now: datetime) -> bool:
     return row.source_expires_at is None or bool(row.source_expires_at > now)
 
 
-async def save_again(work: Work, asset_id: str) -> None:
+async def save_again(work: Work, claim: Claim, nudge: Nudge) -> None:
     """One more attempt at what could not be stored; at the end it is `expired`, never gone.
 
     A URL that is dead or refused is asked for anew first: looking a prediction up costs nothing.
     """
+    asset_id = claim.key
     row = await work.database.read(assets.get, asset_id, trashed=True)
     if row is None or row.storage_state not in ("url_only", "unsaved"):
         return
-    source, database = None, work.database.about(row.user_id)
+    source = None
     if not _alive(row, work.clock.now()) or row.storage_state == "unsaved":
         try:
             output = await _ask(work, row)
         except Passing as error:
             failure = SaveError("download", error.detail, plays=False)
-            await database.write(_failed, work, asset_id, failure)
+            await claim.write(_failed, work, asset_id, failure)
             return
         if output is not None and data_uri.is_one(output.url):
             source = output.url
         elif output is not None:
-            await database.write(
+            await claim.write(
                 assets.change,
                 asset_id,
                 source_url=output.url,
@@ -227,10 +232,10 @@ async def save_again(work: Work, asset_id: str) -> None:
             )
         expires_at = output.expires_at if output is not None else None
         if output is None or (expires_at is not None and expires_at <= work.clock.now()):
-            await database.write(lifecycle.expire_bytes, asset_id)
+            await claim.write(lifecycle.expire_bytes, asset_id)
             work.wake(None)  # a combine may have waited for it
             return
-    await save(work, asset_id, report=lambda done, total: None, source=source)
+    await save(work, claim, asset_id, report=lambda done, total: None, source=source)
 
 
 async def _ask(work: Work, row: Asset) -> Output | None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from server.catalog import assets, jobs, names, outputs
 from server.catalog.records import Asset, Clip, GenerateJob
+from server.jobs.claims import Claim
 from server.jobs.context import Work
 from server.jobs.save import QUIET, save
 from server.library import lifecycle
@@ -113,7 +114,9 @@ def _insert(
     )
 
 
-async def store(work: Work, clip_id: str, inline: Mapping[str, str], told: Told) -> list[Asset]:
+async def store(
+    work: Work, claim: Claim, clip_id: str, inline: Mapping[str, str], told: Told
+) -> list[Asset]:
     """Store what a clip's prediction made; the assets, each in the state that it came to.
 
     What was tried before stays as it is: the loop tries it again. `inline` are the `data:` URIs
@@ -126,7 +129,7 @@ async def store(work: Work, clip_id: str, inline: Mapping[str, str], told: Told)
     async def one(row: Asset) -> None:
         async with places:
             report = meter.of(row.id)
-            await save(work, row.id, quiet=QUIET, report=report, source=inline.get(row.id))
+            await save(work, claim, row.id, quiet=QUIET, report=report, source=inline.get(row.id))
 
     waiting = [one(row) for row in rows if row.storage_state == "pending"]
     # Each to its end, whatever becomes of the others.

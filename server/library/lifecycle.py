@@ -84,7 +84,9 @@ def start_job(conn: Connection, job_id: str, now: datetime) -> GenerateJob | Non
     if not isinstance(job, GenerateJob) or job.status in jobs.ENDED:
         return None
     if job.status == "queued":
-        _move_job(conn, job, "processing", started_at=job.started_at or now)
+        _move_job(conn, job, "processing", started_at=job.started_at or now, next_try_at=None)
+    elif job.next_try_at is not None:
+        jobs.change(conn, job_id, next_try_at=None)
     return job
 
 
@@ -96,7 +98,7 @@ def start_download(conn: Connection, job: DownloadJob, now: datetime) -> None:
         "processing",
         started_at=job.started_at or now,
         attempts=job.attempts + 1,
-        not_before=None,
+        next_try_at=None,
         progress=0.0,
         speed=None,
         eta=None,
@@ -128,7 +130,7 @@ def postpone_download(conn: Connection, job_id: str, until: datetime, note: str)
         conn,
         job,
         "queued",
-        not_before=until,
+        next_try_at=until,
         notes=[*(job.notes or []), note],
         progress=0.0,
         speed=None,
@@ -143,8 +145,25 @@ def put_download_back(conn: Connection, job_id: str) -> None:
         _move_job(conn, job, "queued", attempts=max(0, job.attempts - 1))
 
 
-def await_bytes(conn: Connection, job: Job) -> None:
-    """A combine waits until all its clips are stored."""
+def postpone_job(conn: Connection, job_id: str, until: datetime, note: str) -> None:
+    """Have a generate job that failed in a temporary way taken up later; `note` says why."""
+    job = jobs.get(conn, job_id)
+    if job is None or job.status in jobs.ENDED:
+        return
+    jobs.add_note(conn, job_id, note)
+    jobs.change(conn, job_id, attempts=job.attempts + 1, next_try_at=until)
+
+
+def await_bytes(conn: Connection, job: Job, until: datetime) -> None:
+    """A combine waits until all its clips are stored; looked at again then, or when one is."""
+    if job.status != "storing":
+        _move_job(conn, job, "storing", next_try_at=until)
+    else:
+        jobs.change(conn, job.id, next_try_at=until)
+
+
+def begin_combine(conn: Connection, job: Job) -> None:
+    """All clips are stored: they are joined now."""
     if job.status != "storing":
         _move_job(conn, job, "storing")
 
@@ -166,9 +185,14 @@ def end_job(
     job = jobs.get(conn, job_id)
     if job is None or job.status in jobs.ENDED:
         return
-    ended: JobChanges = {"error_code": code, "error_message": message, "ended_at": now}
+    ended: JobChanges = {
+        "error_code": code,
+        "error_message": message,
+        "ended_at": now,
+        "next_try_at": None,
+    }
     if job.kind == "download":
-        ended |= {"not_before": None, "speed": None, "eta": None}
+        ended |= {"speed": None, "eta": None}
         ended["progress"] = 1.0 if status == "completed" else job.progress
         for asset in assets.of_job(conn, [job_id]):
             if asset.storage_state == "pending":
@@ -187,17 +211,26 @@ def requeue_job(conn: Connection, job: Job) -> None:
         "error_message": None,
         "ended_at": None,
         "dismissed_at": None,
+        "attempts": 0,
+        "next_try_at": None,
     }
     if job.kind == "download":
-        again |= {"attempts": 0, "not_before": None, "progress": 0.0, "notes": None}
+        again |= {"progress": 0.0, "notes": None}
     _move_job(conn, job, "queued", **again)
 
 
 def resume_combine(conn: Connection, job_id: str) -> None:
-    """A job that was given up for want of bytes goes on, as they have come; others stay."""
+    """Bytes that a combine lacked have come, or never will: it goes on at once.
+
+    A job that was given up for want of them goes on as well.
+    """
     job = jobs.get(conn, job_id)
-    if job is not None and job.error_code == "combine_unstored":
+    if job is None:
+        return
+    if job.error_code == "combine_unstored":
         _move_job(conn, job, "storing", error_code=None, error_message=None, ended_at=None)
+    elif job.status == "storing" and job.kind == "generate" and job.next_try_at is not None:
+        jobs.change(conn, job_id, next_try_at=None)
 
 
 # Clips -----------------------------------------------------------------------------------------
@@ -218,9 +251,32 @@ def submit_clip(
     )
 
 
-def unsubmit_clip(conn: Connection, clip_id: str) -> None:
-    """The provider was surely not asked."""
-    _move_clip(conn, jobs.get_clip(conn, clip_id), "queued", submitting_at=None, nonce=None)
+def unsubmit_clip(conn: Connection, clip_id: str, nonce: str) -> None:
+    """The provider was surely not asked by the submission with this nonce.
+
+    Also without the job's lease, as `answer_submission`.
+    """
+    clip = jobs.get_clip(conn, clip_id)
+    if clip.status == "submitting" and clip.nonce == nonce:
+        _move_clip(conn, clip, "queued", submitting_at=None, nonce=None)
+
+
+def answer_submission(
+    conn: Connection,
+    clip_id: str,
+    nonce: str,
+    prediction_id: str,
+    handles: Mapping[str, str],
+    now: datetime,
+) -> bool:
+    """Give a clip the prediction that its submission was answered with.
+
+    Also without the job's lease: whoever has asked must be able to say what came of it. False as
+    with `adopt_prediction`, and when the clip has been submitted anew since.
+    """
+    if jobs.get_clip(conn, clip_id).nonce != nonce:
+        return False
+    return adopt_prediction(conn, clip_id, prediction_id, handles, now)
 
 
 def adopt_prediction(
@@ -371,6 +427,8 @@ def fail_save(
         save_attempts=asset.save_attempts + 1,
         next_save_at=next_at,
     )
+    if next_at is None and asset.job_id is not None:
+        resume_combine(conn, asset.job_id)
 
 
 def request_save(conn: Connection, asset: Asset, now: datetime) -> None:
@@ -384,6 +442,8 @@ def expire_bytes(conn: Connection, asset_id: str) -> None:
     asset = assets.get(conn, asset_id, trashed=True)
     if asset is not None and asset.storage_state in ("url_only", "unsaved"):
         _move_bytes(conn, asset, "expired", next_save_at=None)
+        if asset.job_id is not None:
+            resume_combine(conn, asset.job_id)
 
 
 def restore_bytes(conn: Connection, restored: ColumnElement[bool], now: datetime) -> None:
@@ -416,6 +476,8 @@ def _move_clip(
 ) -> None:
     if after not in CLIP[clip.status]:
         raise IllegalTransition(f"clip {clip.id}", clip.status, after)
+    if after in ("processing", "storing", *jobs.ENDED):
+        values = jobs.NO_WAIT | values
     jobs.set_clip_status(conn, clip.id, after, **values)
 
 

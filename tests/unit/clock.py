@@ -9,6 +9,8 @@ from itertools import count
 START = datetime(2026, 1, 1, tzinfo=UTC)
 # Turns of the event loop after which everything that can run without waiting has run.
 TURNS = 20
+# How often a sleeper is looked for, a millisecond apart, before there surely is none.
+PATIENCE = 20_000
 
 
 class FakeClock:
@@ -60,6 +62,17 @@ class FakeClock:
                 await self.settle()
         self._seconds = end
         await self.settle()
+
+    async def step(self) -> None:
+        """Let time pass until the next sleeper wakes."""
+        for _ in range(PATIENCE):
+            await self.settle()
+            pending = [one[0] for one in self._sleepers if not one[2].done()]
+            if pending:
+                await self.advance(max(0.0, min(pending) - self._seconds))
+                return
+            await asyncio.sleep(0.001)  # a thread has something that nobody sleeps beside
+        raise AssertionError("nothing sleeps: time has no reason to pass")
 
     async def until(self, condition: Callable[[], bool], *, within: float = 86_400.0) -> None:
         """Let time pass from one sleeper to the next until a condition holds."""

@@ -87,7 +87,7 @@ def put(conn: Connection, table: Any, row_id: str, **values: Any) -> None:
 # What each transition of a job leads to, on a job of its kind.
 JOB_MOVES: dict[str, tuple[str, Callable[[Connection, Job], Any]]] = {
     "start": ("processing", lambda c, j: lifecycle.start_download(c, j, NOW)),  # type: ignore[arg-type]
-    "await bytes": ("storing", lifecycle.await_bytes),
+    "await bytes": ("storing", lambda c, j: lifecycle.await_bytes(c, j, NOW)),
     "requeue": ("queued", lifecycle.requeue_job),
 }
 CLIP_MOVES: dict[str, tuple[str, Callable[[Connection, Clip], Any]]] = {
@@ -97,7 +97,6 @@ CLIP_MOVES: dict[str, tuple[str, Callable[[Connection, Clip], Any]]] = {
             c, one, now=NOW, nonce="n", sent={"prompt": "a"}, again=False
         ),
     ),
-    "unsubmit": ("queued", lambda c, one: lifecycle.unsubmit_clip(c, one.id)),
     "store": ("storing", lambda c, one: lifecycle.store_clip(c, one.id)),
     "complete": ("completed", lambda c, one: lifecycle.complete_clip(c, one.id)),
     "fail": ("failed", lambda c, one: lifecycle.fail_clip(c, one.id, "x", "y", ended=True)),
@@ -105,6 +104,18 @@ CLIP_MOVES: dict[str, tuple[str, Callable[[Connection, Clip], Any]]] = {
     "restart": ("queued", lambda c, one: lifecycle.restart_clip(c, one.id)),
     "resume": ("submitting", lifecycle.resume_clip),
 }
+
+
+@pytest.mark.parametrize("before", CLIP)
+@pytest.mark.parametrize("nonce", ["n", "another's"])
+def test_only_a_submission_itself_is_taken_back(conn: Connection, before: Any, nonce: str) -> None:
+    """It may be said by an engine that has lost its lease: the clip may be elsewhere by then."""
+    clip = first_clip(conn, generation(conn))
+    put(conn, tables.clip, clip.id, status=before, nonce="n", submitting_at=NOW)
+    lifecycle.unsubmit_clip(conn, clip.id, nonce)
+    taken_back = before == "submitting" and nonce == "n"
+    after = jobs.get_clip(conn, clip.id)
+    assert (after.status, after.nonce) == (("queued", None) if taken_back else (before, "n"))
 
 
 @pytest.mark.parametrize("before", JOB)
@@ -218,7 +229,7 @@ def test_each_move_is_an_event(conn: Connection) -> None:
     job = generation(conn)
     last = events.newest(conn, job.user_id)
     assert lifecycle.start_job(conn, job.id, NOW) is not None
-    lifecycle.await_bytes(conn, read(conn, job.id))
+    lifecycle.await_bytes(conn, read(conn, job.id), NOW)
     lifecycle.end_job(conn, job.id, "failed", NOW, code="combine_unstored", message="m")
     lifecycle.resume_combine(conn, job.id)
     told = events.after(conn, job.user_id, last, 100) or []

@@ -7,7 +7,7 @@ import { isActive, live } from "../live.js";
 import { toast } from "../notice.js";
 import { providerWord } from "../models.js";
 import { clipFrame, outputFrame, unsavedWords, withCode } from "./frames.js";
-import { clipWords, rateOf, retryWord, sentence, statusWord, titleOf } from "./words.js";
+import { clipWords, nextTryOf, rateOf, retryWord, sentence, statusWord, titleOf } from "./words.js";
 
 /** So long is a heading at most. */
 export const SHORT = 120;
@@ -32,12 +32,13 @@ export function jobCard(first, { full = false, onDismiss = () => {} } = {}) {
   const rate = h("p.meta.rate");
   const reason = h("p.reason");
   const notes = h("ul.notes");
+  const nextTry = h("p.meta.next-try");
   const facts = h(full ? "dl.job-facts" : "p.meta.job-line");
   const button = (words, what, more = "") =>
     h(`button.quiet${more}`, { type: "button", onclick: (event) => act(event, what), "aria-label": `${words}: ${name}` }, words);
   const buttons = { cancel: button("Cancel", "cancel"), retry: button("Retry", "retry", ".strong"), dismiss: button("Dismiss", "dismiss") };
   const row = h("div.card-buttons");
-  const body = h("div.card-body", {}, h("p.meta", {}, status, clock), full ? name.length > SHORT && h("p.job-prompt", {}, name) : link, rate, reason, notes, facts, row);
+  const body = h("div.card-body", {}, h("p.meta", {}, status, clock), full ? name.length > SHORT && h("p.job-prompt", {}, name) : link, rate, reason, notes, nextTry, facts, row);
   const element = h(many ? "li.tile.card.job.many" : "li.tile.card.job", { "data-job": first.id }, ...(many ? [body, clips] : [clips, body]));
 
   let busy = false;
@@ -61,6 +62,8 @@ export function jobCard(first, { full = false, onDismiss = () => {} } = {}) {
 
   function tick() {
     if (isActive(job)) setText(clock, timecode((Date.now() - new Date(job.created_at)) / 1000));
+    setText(nextTry, nextTryOf(job));
+    nextTry.hidden = !nextTry.textContent;
     frames.forEach((one) => one.tick());
   }
 
@@ -86,7 +89,7 @@ export function jobCard(first, { full = false, onDismiss = () => {} } = {}) {
     // A download's notes are its attempts: while it waits for the next the line above has the last.
     const told = job.kind === "download" && !full ? [] : job.notes;
     notes.hidden = told.length === 0;
-    if (notes.children.length !== told.length) notes.replaceChildren(...told.map((note) => h("li", {}, note)));
+    if ([...notes.children].map((one) => one.textContent).join("\n") !== told.join("\n")) notes.replaceChildren(...told.map((note) => h("li", {}, note)));
     showFacts();
     const { cancel, retry, dismiss } = buttons;
     setText(retry, retryWord(job));

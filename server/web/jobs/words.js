@@ -51,6 +51,14 @@ export function rateOf(job) {
   return [speed, left].filter(Boolean).join(", ");
 }
 
+/** When what has failed in a temporary way is tried again; the notes say what that was. */
+export function nextTryOf(job) {
+  if (!isActive(job) || !job.next_try_at || !job.notes.length) return "";
+  const seconds = Math.ceil((new Date(job.next_try_at) - Date.now()) / 1000);
+  if (seconds <= 0) return "Next try now";
+  return `Next try in ${seconds < 100 ? `${seconds} s` : timecode(seconds)}`;
+}
+
 export const sentence = (words) => (words ? words[0].toUpperCase() + words.slice(1) : "");
 
 /** What can be tried again: of several clips, how many. */

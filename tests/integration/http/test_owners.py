@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.http.conftest import new_user, upload
+from tests.api import new_user, upload
 from tests.running import KEY, Server, ended
 
 JOB = {"model": "sample", "clips": [{"prompt": "waves", "duration": 1}]}

@@ -4,12 +4,14 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from server.jobs import retry
 from server.media.boxes import BoxScanner
 from tests.api import code, new_user
 from tests.database import count
@@ -70,6 +72,14 @@ def settings(site: Site, **others: str) -> dict[str, str]:
         "REELBASE_DOWNLOAD_RETRY_SECONDS": "0.1",
         **others,
     }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def three_attempts() -> Iterator[None]:
+    """What is temporary is given up after two waits, and not after half an hour."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retry, "DOWNLOAD", replace(retry.DOWNLOAD, bound=0.3))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,14 @@ from sqlalchemy import Connection, Row
 
 from server.blobs.sqlite import SqliteBlobs
 from server.blobs.volume import Volume
-from server.catalog import assets, jobs, projects, users
+from server.catalog import assets, jobs, leases, projects, users
 from server.clock import SystemClock
 from server.db import Database
 from server.ingest.errors import IngestError
 from server.jobs import generate, save
+from server.jobs.claims import Claims
 from server.jobs.context import Downloads, Work
+from server.jobs.loop import Run
 from server.jobs.nudge import Nudge
 from server.media import Media
 from server.providers.base import (
@@ -148,14 +150,24 @@ class Engine:
 
     async def run(self, job_id: str) -> Row[Any]:
         """Take a job as far as it goes; its row."""
-        await generate.run(self.work, job_id, Nudge())
+        await self.take_up("job", job_id, generate.run)
         return await self.job(job_id)
 
     async def save_due(self) -> None:
         """What the loop does for assets that are to be saved again, whenever that is."""
         self.now += timedelta(hours=1)
-        for asset_id in await self.work.database.read(assets.to_save, self.now, 100):
-            await save.save_again(self.work, asset_id)
+        for asset_id, _ in await self.work.database.read(assets.to_save, self.now, 100):
+            await self.take_up("save", asset_id, save.save_again)
+
+    async def take_up(self, kind: str, key: str, run: Run) -> None:
+        """What the loop does with something that is due."""
+        await self.work.database.write(leases.end_all)  # as who has the lock file
+        claims = Claims(self.work.database, self.work.clock, "me")
+        admin = await self.work.database.read(users.first_admin)
+        assert admin is not None
+        (claim,) = await claims.claim([(kind, key, admin.id)])
+        await run(self.work, claim, Nudge())
+        await claims.release(claim)
 
     async def job(self, job_id: str) -> Row[Any]:
         row = await self.work.database.read(jobs.get, job_id)
@@ -200,6 +212,7 @@ async def engine(folder: Path, *, keep_unsaved: bool = True) -> AsyncIterator[En
             downloads=cast(Downloads, None),
             folder=folder,
             clock=_Clock(lambda: opened.now),
+            owner="me",
             started_at=datetime(2020, 1, 1, tzinfo=UTC),
             draining=asyncio.Event(),
             flush_access_log=flush,

@@ -13,7 +13,6 @@ from server.egress import Guard, parse_allowed
 from server.ingest.ytdlp import YtDlp
 from server.jobs import download, process
 from server.jobs.context import Downloads
-from server.jobs.nudge import Nudge
 from server.library import downloads
 from server.media import Inspection, Media, Source
 from tests.integration.ingest.site import Site
@@ -89,9 +88,9 @@ async def test_a_download_is_inspected_once(
         job = await database.read(jobs.get, ordered.job_id)
         assert job is not None
         since = await database.read(events.newest, job.user_id)
-        await download.run(one.work, ordered.job_id, Nudge())
-        assert await database.read(assets.to_process, 10) == []
-        await process.process(one.work, ordered.asset_id)
+        await one.take_up("job", ordered.job_id, download.run)
+        assert await database.read(assets.to_process, NOW, 10) == []
+        await one.take_up("process", ordered.asset_id, process.process)
         assert media.looks == 1
         row = await database.read(assets.get, ordered.asset_id)
         assert row is not None

@@ -6,17 +6,15 @@ import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select
 
 from server.catalog import assets, jobs, outputs
-from server.catalog.tables import output, prediction
-from server.jobs import clips, generate
-from server.jobs.nudge import Nudge
+from server.catalog.tables import output
+from server.jobs import generate
 from server.library import removal, retries
-from server.providers.base import Output, Passing, Prediction, ResultUnavailable, Vanished
+from server.providers.base import Output, Prediction, Vanished
 from tests import samples
 from tests.integration.jobs.engine import Engine, Scripted, engine, made
 
@@ -143,7 +141,7 @@ async def test_a_kill_between_two_files_loses_and_doubles_nothing(tmp_path: Path
         before.provider.files = {"a": png(1), "c": png(3)}
         before.provider.held = {"c": asyncio.Event()}
         job_id = await before.order()
-        running = asyncio.create_task(generate.run(before.work, job_id, Nudge()))
+        running = asyncio.create_task(before.take_up("job", job_id, generate.run))
         while [row.storage_state for row in await before.assets(job_id)] != [
             "stored",
             "stored",
@@ -168,7 +166,7 @@ async def test_a_kill_before_a_file_inside_the_answer_is_stored(one: Engine) -> 
     """Its bytes are in no row: the prediction is looked up for them, which costs nothing."""
     one.provider.told = made(inline(png(1)), inline(png(2)))
     job_id = await one.order()
-    running = asyncio.create_task(generate.run(one.work, job_id, Nudge()))
+    running = asyncio.create_task(one.take_up("job", job_id, generate.run))
     while not await one.assets(job_id):
         await asyncio.sleep(0)
     running.cancel()
@@ -371,95 +369,6 @@ async def test_what_expired_before_it_was_seen_is_listed(one: Engine) -> None:
     job_id = await one.order()
     assert (await one.run(job_id)).status == "completed"
     assert [row.storage_state for row in await one.assets(job_id)] == ["expired"]
-
-
-def impatient(monkeypatch: pytest.MonkeyPatch, one: Engine, step: timedelta) -> None:
-    """Let the clock go on by a step wherever a clip waits."""
-
-    async def pause(self: Any, seconds: float) -> None:
-        one.now += step
-
-    monkeypatch.setattr(clips.ClipRun, "_pause", pause)
-
-
-async def test_a_result_that_never_comes_is_given_up_with_the_providers_words(
-    one: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The job was `processing` for ever, and nothing said why; and a retry pays nothing."""
-    impatient(monkeypatch, one, timedelta(seconds=60))
-    one.provider.told = ResultUnavailable("FAL answered 500: Internal Server Error")
-    job_id = await one.order()
-    began = one.now
-    job = await one.run(job_id)
-    assert (job.status, job.error_code) == ("failed", "result_unavailable")
-    assert "FAL answered 500: Internal Server Error" in job.error_message
-    assert clips.RESULT <= one.now - began < clips.RESULT + timedelta(minutes=2)
-    assert not job.notes
-    assert await one.write(retries.retry, job)
-    one.provider.told = made(inline(PNG))
-    assert (await one.run(job_id)).status == "completed"
-    assert one.provider.submitted == 1
-
-
-async def test_the_time_for_a_result_goes_on_over_a_restart(
-    one: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A server that restarts every ten minutes would ask for ever."""
-    one.provider.told = ResultUnavailable("FAL answered 403: no")
-    job_id = await one.order()
-    running = asyncio.create_task(generate.run(one.work, job_id, Nudge()))
-    since = select(prediction.c.unavailable_since)
-    while (await one.work.database.read(lambda conn: conn.execute(since).scalar())) is None:
-        await asyncio.sleep(0)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    one.now += clips.RESULT
-    assert (await one.run(job_id)).error_code == "result_unavailable"
-
-
-@pytest.mark.parametrize(
-    "trouble", [ResultUnavailable("FAL answered 500: no"), Passing("FAL answered 503: busy")]
-)
-async def test_what_is_waited_for_is_said_and_taken_back(
-    one: Engine, monkeypatch: pytest.MonkeyPatch, trouble: Passing
-) -> None:
-    """In the provider's words, not at the first hiccup, and not when it is over."""
-    job_id = await one.order()
-    notes: list[list[str]] = []
-
-    async def pause(self: Any, seconds: float) -> None:
-        notes.append((await one.job(job_id)).notes or [])
-        one.now += timedelta(seconds=15)
-        if len(notes) == 4:
-            one.provider.told = made(inline(PNG))
-
-    monkeypatch.setattr(clips.ClipRun, "_pause", pause)
-    one.provider.told = trouble
-    job = await one.run(job_id)
-    said = [f"clip-1.mp4: waiting for the provider's answer. {trouble.detail}"]
-    assert notes == [[], [], said, said]
-    assert (job.status, job.notes or []) == ("completed", [])
-
-
-async def test_a_job_that_is_canceled_waits_for_nothing(
-    one: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What it says about an answer would stand there for ever."""
-    job_id = await one.order()
-    noted = False
-
-    async def pause(self: Any, seconds: float) -> None:
-        nonlocal noted
-        one.now += timedelta(seconds=15)
-        if (await one.job(job_id)).notes:
-            noted = True
-            await one.write(jobs.change, job_id, cancel_requested=True)
-
-    monkeypatch.setattr(clips.ClipRun, "_pause", pause)
-    one.provider.told = Passing("FAL answered 503: busy")
-    job = await one.run(job_id)
-    assert noted
-    assert (job.status, job.notes or []) == ("canceled", [])
 
 
 async def test_an_answer_beyond_reading_ends_the_clip(one: Engine) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row
 from server.catalog import assets, jobs, projects, users
 from server.db import sync_engine, transaction
 from server.ingest.output import Progress
-from server.jobs import download
+from server.jobs import download, retry
 from server.jobs.meter import Meter
 from server.library import downloads, lifecycle
 from tests.database import new_database
@@ -80,22 +80,24 @@ def test_an_asset_has_a_likely_name_before_its_bytes(
 def test_beginning_again_and_again_is_bounded(conn: Connection) -> None:
     """What is cut off by the server's end each time is given up; a retry counts from zero."""
     ordered = order(conn, "https://a.example/b.mp4")
-    for number in range(download.BEGINNINGS):
-        assert download._begin(conn, NOW, ordered.job_id) is not None
-        assert job_of(conn, ordered).attempts == number + 1
-    assert download._begin(conn, NOW, ordered.job_id) is None
+    number = 0
+    while not retry.DOWNLOAD.is_spent(number):
+        assert download._begin(conn, NOW, ordered.job_id, retry.DOWNLOAD) is not None
+        number += 1
+        assert job_of(conn, ordered).attempts == number
+    assert download._begin(conn, NOW, ordered.job_id, retry.DOWNLOAD) is None
     job = job_of(conn, ordered)
     assert (job.status, job.error_code) == ("failed", "interrupted")
     assert asset_of(conn, ordered).storage_state == "failed"
     assert downloads.again(conn, job, NOW)
     assert asset_of(conn, ordered).storage_state == "pending"
-    assert download._begin(conn, NOW, ordered.job_id) is not None
+    assert download._begin(conn, NOW, ordered.job_id, retry.DOWNLOAD) is not None
 
 
 def test_an_ordered_shutdown_is_not_counted(conn: Connection) -> None:
     """A deploy in the middle costs no attempt."""
     ordered = order(conn, "https://a.example/b.mp4")
-    download._begin(conn, NOW, ordered.job_id)
+    download._begin(conn, NOW, ordered.job_id, retry.DOWNLOAD)
     lifecycle.put_download_back(conn, ordered.job_id)
     job = job_of(conn, ordered)
     assert (job.status, job.attempts) == ("queued", 0)
@@ -104,16 +106,16 @@ def test_an_ordered_shutdown_is_not_counted(conn: Connection) -> None:
 def test_waiting_for_another_attempt(conn: Connection) -> None:
     """It is queued until then, is the same task for the same URL, and can be canceled."""
     ordered = order(conn, "https://a.example/b.mp4")
-    download._begin(conn, NOW, ordered.job_id)
+    download._begin(conn, NOW, ordered.job_id, retry.DOWNLOAD)
     later = NOW + timedelta(seconds=40)
     lifecycle.postpone_download(conn, ordered.job_id, later, "Attempt 1: The site was too slow.")
     job = job_of(conn, ordered)
-    assert (job.status, job.not_before) == ("queued", NOW + timedelta(seconds=40))
+    assert (job.status, job.next_try_at) == ("queued", NOW + timedelta(seconds=40))
     assert job.notes == ["Attempt 1: The site was too slow."]
     assert order(conn, "https://a.example/b.mp4").job_id == ordered.job_id
     jobs.change(conn, ordered.job_id, cancel_requested=True)
     assert order(conn, "https://a.example/b.mp4").job_id != ordered.job_id
-    assert download._begin(conn, NOW, ordered.job_id) is None
+    assert download._begin(conn, NOW, ordered.job_id, retry.DOWNLOAD) is None
     assert job_of(conn, ordered).status == "canceled"
 
 
@@ -121,11 +123,11 @@ def test_a_deleted_asset_ends_its_download(conn: Connection) -> None:
     """And a retry makes the asset anew."""
     ordered = order(conn, "https://a.example/b.mp4")
     assets.delete(conn, ordered.asset_id)
-    assert download._begin(conn, NOW, ordered.job_id) is None
+    assert download._begin(conn, NOW, ordered.job_id, retry.DOWNLOAD) is None
     job = job_of(conn, ordered)
     assert job.status == "canceled"
     assert downloads.again(conn, job, NOW)
-    assert download._begin(conn, NOW, ordered.job_id) is not None
+    assert download._begin(conn, NOW, ordered.job_id, retry.DOWNLOAD) is not None
 
 
 def test_the_meter() -> None:
