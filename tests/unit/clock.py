@@ -63,10 +63,12 @@ class FakeClock:
         self._seconds = end
         await self.settle()
 
-    async def step(self) -> None:
-        """Let time pass until the next sleeper wakes."""
+    async def step(self, unless: Callable[[], bool] = lambda: False) -> None:
+        """Let time pass until the next sleeper wakes; `unless`: nobody can sleep any more."""
         for _ in range(PATIENCE):
             await self.settle()
+            if unless():
+                return
             pending = [one[0] for one in self._sleepers if not one[2].done()]
             if pending:
                 await self.advance(max(0.0, min(pending) - self._seconds))

@@ -460,9 +460,7 @@ class World:
                 _is_over, job_id
             ):
                 return
-            await self.clock.settle()
-            if not engine.life.died.is_set():
-                await self.clock.step()
+            await self.clock.step(unless=engine.life.died.is_set)
 
     async def until(self, holds: Callable[[Connection], bool], *, within: float = 86_400.0) -> None:
         """Let time pass, from one sleeper to the next, until something holds of the rows."""
