@@ -609,6 +609,11 @@ class Changes:
         """A number that differs after any commit, of this process or another."""
         return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
+    def news(self) -> tuple[int, ...]:
+        """What differs after any event and any change of access, and after no other commit."""
+        query = 'SELECT count(*), total(last_event), total(access_generation) FROM "user"'
+        return tuple(int(one) for one in self._connection.execute(query).fetchone())
+
     def look(self) -> None:
         """Forget the generations if anything was committed since they were read."""
         version = self.version()

@@ -7,7 +7,10 @@ from server.db import Database
 
 
 class Pulse:
-    """Tells those who wait that something was committed, by this process or another."""
+    """Tells those who wait that something has changed, by this process or another.
+
+    Other commits (bytes, leases) wake nobody.
+    """
 
     def __init__(
         self, database: Database, stopping: asyncio.Event, clock: Clock, *, every: float = 0.1
@@ -17,12 +20,16 @@ class Pulse:
 
     async def run(self) -> None:
         """Look at the database's version (some microseconds) ten times a second."""
-        seen = self._db.changes.version()
+        changes = self._db.changes
+        seen, news = changes.version(), changes.news()
         while True:
             await self._clock.sleep(self._every)
-            version = self._db.changes.version()
-            if version != seen or self._stopping.is_set():
-                seen = version
+            version = changes.version()
+            if version == seen and not self._stopping.is_set():
+                continue
+            seen, before = version, news
+            news = changes.news()
+            if news != before or self._stopping.is_set():
                 self._next.set()
                 self._next = asyncio.Event()
 
@@ -36,5 +43,5 @@ class Pulse:
         return self._next
 
     async def wait(self, ticket: asyncio.Event, timeout: float) -> bool:
-        """Until something is committed after `ticket` was taken; False when nothing was."""
+        """Until something has changed after `ticket` was taken; False when nothing has."""
         return await wait(self._clock, ticket.wait(), timeout)

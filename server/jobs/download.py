@@ -114,6 +114,7 @@ async def _stop(fetching: asyncio.Task[None]) -> None:
 async def _fetch(work: Work, claim: Claim, job: DownloadJob, asset: Asset, meter: Meter) -> None:
     """Fetch, judge and attach. Raises IngestError, StorageFull and QuotaExceeded."""
     limits = work.downloads
+    # Real time: it is the network that is timed, and a part of it is handed to another process.
     clock = asyncio.timeout(limits.timeout)
     try:
         async with clock:
