@@ -1,13 +1,18 @@
 """Leases: the right to work on what the loop takes up, and to write down what comes of it.
 
 - A claim writes only the lease, and commits. Whoever has it renews it while it works.
-- Every later write of the engine begins with `hold`: it looks the lease up by kind, key, owner and
-  token, in the same transaction, and raises LeaseLost when that is gone or expired. So an owner
-  that was frozen past its lease can write nothing any more.
-- Requests write to claimed rows without a lease: what a user asks for (a cancellation, another
-  name, a deletion), and the id of a prediction that a webhook reports.
+- Every later write about the row goes through the claim (`jobs/claims.py`): it begins with `check`,
+  in the same transaction, which looks the lease up by kind, key, owner and token and raises
+  LeaseLost when that is gone or expired. So an owner that was frozen past its lease can write
+  nothing any more. What belongs to the row is written under its lease, too: a job's clips and
+  assets, the waiting job of an asset that is saved.
+- Without the lease an engine reports only what its own submission was answered
+  (`lifecycle.answer_submission`, `unsubmit_clip`): that is so whoever has the job now.
+- Requests write to claimed rows without a lease: what a user asks for (a cancellation, a save,
+  another name, a deletion), and the id of a prediction that a webhook reports.
+- Collecting is claimed so that one process at a time does it; each of its steps is right by itself.
 
-A token is the row's number: it is never used twice, so it only grows.
+A token is the row's AUTOINCREMENT id: it is never used again, and only grows.
 """
 
 from collections.abc import Collection, Sequence
@@ -37,7 +42,7 @@ class Lease:
 def claim(
     conn: Connection, wanted: Sequence[tuple[str, str]], owner: str, seconds: float
 ) -> list[Lease]:
-    """Claim what nobody has, of what is wanted as (kind, key), for so many seconds."""
+    """Claim each (kind, key) that is wanted and has no live lease; the new leases."""
     at = now(conn)
     claimed = []
     for kind, key in wanted:
@@ -54,9 +59,9 @@ def claim(
 
 
 def renew(conn: Connection, owner: str, tokens: Collection[int], seconds: float) -> set[int]:
-    """Renew an owner's leases in one statement; those that it still has.
+    """Renew an owner's leases in one statement; the tokens that still exist.
 
-    One that has expired is renewed as well: nobody else has claimed it, or it would be gone.
+    An expired lease that nobody has claimed is renewed, too: a claim would have deleted it.
     """
     renewed = (
         update(lease)
@@ -73,11 +78,11 @@ def release(conn: Connection, tokens: Collection[int]) -> None:
 
 
 def end_all(conn: Connection) -> None:
-    """End every lease: for the process that has the lock file, so that its start waits for none."""
+    """Delete every lease. Only the holder of the lock file may, at its start."""
     conn.execute(delete(lease))
 
 
-def hold(conn: Connection, held: Lease) -> None:
+def check(conn: Connection, held: Lease) -> None:
     """Check that a lease holds, in the transaction that depends on it. Raises LeaseLost."""
     its = select(lease.c.expires_at).where(
         lease.c.token == held.token,

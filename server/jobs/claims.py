@@ -37,11 +37,11 @@ class Claim:
 
     @property
     def key(self) -> str:
-        """Of what: the row's id."""
+        """The id of the claimed row."""
         return self.lease.key
 
     def check(self) -> None:
-        """Right before something that cannot be undone. Raises LeaseLost."""
+        """Raise LeaseLost if the lease may have expired: before what cannot be undone."""
         if self._clock.monotonic() >= self.deadline:
             raise LeaseLost(f"{self.lease.kind} {self.key}")
 
@@ -62,7 +62,7 @@ class Claim:
     ) -> Callable[[Connection], T]:
         @functools.wraps(fn)
         def run(conn: Connection) -> T:
-            leases.hold(conn, self.lease)
+            leases.check(conn, self.lease)
             return fn(conn, *args, **kwargs)
 
         return run
@@ -70,9 +70,9 @@ class Claim:
     async def write_unfenced(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """A write that is right whoever has the lease, and must not be lost.
+        """Write without checking the lease: only what is so whoever has the row now.
 
-        On a full disk it is repeated until there is room.
+        It must not be lost: on a full disk it is repeated until there is room.
         """
         while True:
             try:

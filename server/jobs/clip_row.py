@@ -81,8 +81,8 @@ class ClipRow:
         await self.write(lifecycle.fail_clip, self.id, code, message, ended=ended)
         raise ClipEnded
 
-    async def hold(self) -> None:
-        """While the service drains: wait for its end, or for a cancellation.
+    async def wait_while_draining(self) -> None:
+        """Wait until the service no longer drains: for its end. Raises CancelRequested.
 
         In front of all that begins something new; the row says where to go on after the start.
         """
@@ -91,12 +91,12 @@ class ClipRow:
             await self.pause(1.0)
 
     async def pause(self, seconds: float) -> None:
-        """Wait, or until something happens that was not heard of yet."""
+        """Wait so many seconds, or until the next nudge; one since the last wait counts."""
         await wait_for(self._work.clock, self._nudge.beyond(self._heard), seconds)
         self._heard = self._nudge.count
 
     async def rest(self, seconds: float) -> None:
-        """Wait as long as a provider has asked us to; only a cancellation ends it early."""
+        """Wait so many seconds; only a cancellation ends it early. Raises CancelRequested."""
         clock = self._work.clock
         until = clock.monotonic() + seconds
         while (left := until - clock.monotonic()) > 0:
@@ -107,24 +107,33 @@ class ClipRow:
 class Trouble:
     """One kind of temporary fault of a clip, waited out by one policy."""
 
-    def __init__(self, work: Work, row: ClipRow, code: str, policy: Policy, words: str) -> None:
-        """`code` and `words` say what is waited for, in the row."""
+    def __init__(
+        self,
+        work: Work,
+        row: ClipRow,
+        code: str,
+        policy: Policy,
+        words: str,
+        *,
+        failures: int = 0,
+    ) -> None:
+        """`code` and `words` say what is waited for, in the row; `failures` there were before."""
         self._work, self._row, self._code, self._policy = work, row, code, policy
         self._words = words
-        self._failures = 0
+        self._failures = failures
         self._is_reported = False
         self._since = work.clock.now()
 
-    async def wait(self, detail: str, *, at_least: float | None = None) -> bool:
+    async def wait(self, detail: str, *, retry_after: float | None = None) -> bool:
         """Wait until the next attempt; False when the bound has passed: then it is given up.
 
-        `detail` is what was said this time; `at_least` the seconds that the provider has asked
-        for.
+        `detail` is what was said this time; `retry_after` the seconds that the provider has asked
+        for: it is not asked earlier.
         """
         self._failures += 1
         now = self._work.clock.now()
         seconds = jittered(self._policy.wait(self._failures), self._work.spread)
-        seconds = seconds if at_least is None else at_least
+        seconds = max(seconds, retry_after or 0.0)
         if seconds >= REPORTED:
             until = now + timedelta(seconds=seconds)
             words = f"{self._words} {detail}".strip()
@@ -136,7 +145,7 @@ class Trouble:
                 self._is_reported = True
         if now - self._since >= timedelta(seconds=self._policy.bound):
             return False
-        await (self._row.pause(seconds) if at_least is None else self._row.rest(seconds))
+        await (self._row.rest(seconds) if retry_after else self._row.pause(seconds))
         return True
 
     async def over(self, clip: Clip) -> None:
@@ -145,5 +154,9 @@ class Trouble:
             with contextlib.suppress(StorageFull):
                 await self._row.write(jobs.end_wait, self._row.id)
         self._is_reported = False
+        self.reset()
+
+    def reset(self) -> None:
+        """Count from here on: what this is about is well."""
         self._failures = 0
         self._since = self._work.clock.now()

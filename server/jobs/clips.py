@@ -73,8 +73,8 @@ class ClipRun:
                 # Nothing is lost by waiting; failing would invite a retry, which is paid.
                 await self.row.pause(FULL)
 
-    async def give_up(self, code: str, message: str) -> None:
-        """Fail the clip before anything is asked for; a retry begins anew."""
+    async def fail_unsubmitted(self, code: str, message: str) -> None:
+        """Fail the clip before its prediction is asked for; a retry begins anew."""
         with contextlib.suppress(ClipEnded):
             await self.row.fail(code, message, ended=True)
 
@@ -157,21 +157,22 @@ class ClipRun:
                     prediction_id, model=self._job.model, handles=clip.handles or {}
                 )
             except ResultUnavailable as error:
-                if not await unread.wait(error.detail, at_least=error.retry_after):
+                if not await unread.wait(error.detail, retry_after=error.retry_after):
                     minutes = int(retry.RESULT.bound // 60)
                     words = f"The prediction ended, but for {minutes} minutes its result could not"
-                    await self._give_up(f"{words} be read. {error.detail}")
+                    await self._fail_unread(f"{words} be read. {error.detail}")
             except Passing as error:
-                if not await silence.wait(error.detail, at_least=error.retry_after):
+                if not await silence.wait(error.detail, retry_after=error.retry_after):
                     hours = int(retry.LOOK_UP.bound // 3600)
                     words = (
                         f"For {hours} hours it could not be learned what became of the prediction."
                     )
-                    await self._give_up(f"{words} {error.detail}")
+                    await self._fail_unread(f"{words} {error.detail}")
             except Vanished as error:
                 await self.row.fail(error.code, error.detail, ended=True)
             else:
-                await (unread if clip.wait_code == "result" else silence).over(clip)
+                await silence.over(clip)
+                unread.reset()
                 if prediction.status in ("succeeded", "failed", "canceled"):
                     return prediction
                 now = (PREDICTED * (prediction.progress or 0.0), prediction.queue_position)
@@ -182,7 +183,7 @@ class ClipRun:
                 wait = min(wait * factor, longest)
             clip = await self.row.look()
 
-    async def _give_up(self, why: str) -> NoReturn:
+    async def _fail_unread(self, why: str) -> NoReturn:
         """Fail a clip whose prediction was paid for: a retry asks for the same one."""
         message = f"{why} A retry asks for it again and costs nothing."
         await self.row.fail("result_unavailable", message, ended=False)
@@ -207,7 +208,9 @@ class ClipRun:
         await self.row.write(self._start_over, prediction.error_code, verdict.missed)
         said = prediction.error_message or f"It failed ({prediction.error_code})."
         words = "its prediction failed; a new one is asked for."
-        await Trouble(self._work, self.row, "again", retry.AGAIN, words).wait(said)
+        failures = clip.attempts - 1
+        trouble = Trouble(self._work, self.row, "again", retry.AGAIN, words, failures=failures)
+        await trouble.wait(said)
         return await self.row.look()
 
     async def _end_badly(

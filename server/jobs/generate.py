@@ -10,10 +10,11 @@ from sqlalchemy import Connection
 
 from server.catalog import assets, jobs
 from server.catalog.records import Asset, Clip, GenerateJob
+from server.errors import ReelbaseError, StorageFull
 from server.jobs import retry
 from server.jobs.claims import Claim
 from server.jobs.clip_row import CancelRequested, ClipEnded, Trouble
-from server.jobs.clips import ClipRun
+from server.jobs.clips import FULL, ClipRun
 from server.jobs.context import Work
 from server.jobs.landing import read_file
 from server.jobs.nudge import Nudge
@@ -70,21 +71,25 @@ async def _after(
     trouble = Trouble(work, run.row, "frame", retry.MEDIA, words)
     while True:
         try:
-            await run.row.hold()
+            await run.row.wait_while_draining()
             image = await _last_frame(work, claim, previous.id)
             await claim.write(jobs.change_clip, clip.id, image_asset_id=image)
+            await trouble.over(clip)
         except CancelRequested:
             pass  # the run ends it
         except ClipEnded:
             return
+        except StorageFull:
+            await run.row.pause(FULL)
+            continue
         except LookupError as error:
-            await run.give_up("previous_missing", str(error))
+            await run.fail_unsubmitted("previous_missing", str(error))
             return
         except MediaError as error:
             if not error.is_verdict and await trouble.wait(error.detail):
                 continue
             words = f"{previous.filename} has no frame: {error.detail}"
-            await run.give_up("previous_unreadable", words)
+            await run.fail_unsubmitted("previous_unreadable", words)
             return
         await run.run()
         return
@@ -174,7 +179,9 @@ async def _combine(work: Work, claim: Claim, parts: list[Asset]) -> None:
         ):
             await claim.write(_keep_combined, claim.key, work.clock.now(), incoming, parts)
     except MediaError as error:
-        await claim.write(_not_combined, claim.key, work, error)
+        await claim.write(_not_combined, claim.key, work, error, is_final=error.is_verdict)
+    except StorageFull as error:
+        await claim.write(_not_combined, claim.key, work, error, is_final=False)
     finally:
         path.unlink(missing_ok=True)
 
@@ -204,7 +211,9 @@ def _keep_combined(
     lifecycle.end_job(conn, job_id, "completed", now)
 
 
-def _not_combined(conn: Connection, job_id: str, work: Work, error: MediaError) -> None:
+def _not_combined(
+    conn: Connection, job_id: str, work: Work, error: ReelbaseError, *, is_final: bool
+) -> None:
     """Try again later, unless the clips themselves cannot be joined."""
     job = jobs.get(conn, job_id)
     if job is None:
@@ -212,7 +221,7 @@ def _not_combined(conn: Connection, job_id: str, work: Work, error: MediaError) 
     now = work.clock.now()
     failures = job.attempts + 1
     message = f"The clips are stored, but could not be joined: {error.detail}"
-    if error.is_verdict or retry.MEDIA.is_spent(failures):
+    if is_final or retry.MEDIA.is_spent(failures):
         lifecycle.end_job(conn, job_id, "failed", now, code="combine_failed", message=message)
     else:
         until = now + retry.MEDIA.delay(failures, work.spread)

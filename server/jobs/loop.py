@@ -65,7 +65,7 @@ class Loop:
         self._nudged: set[str] = set()
         self._collected = self._forgotten = -FORGET_EVERY
         self._kinds = (
-            # Canceled jobs wait for no room: they are only ended.
+            # Canceled jobs have room of their own: they do not wait behind running ones.
             Kind("job", CONCURRENCY, lambda conn, _, limit: jobs.to_cancel(conn, limit), _run_job),
             Kind("job", CONCURRENCY, _jobs_due("generate"), generate.run),
             Kind("job", work.downloads.at_once, _jobs_due("download"), download.run),
@@ -157,7 +157,7 @@ class Loop:
                 await claim.write(self._postpone, claim.key, self._work.clock.now())
             await self._claims.release(claim)
         except LeaseLost:
-            log.warning("somebody else has taken over", kind=kind.lease, key=claim.key)
+            log.warning("lease lost", kind=kind.lease, key=claim.key)
             self._claims.forget(claim)
         except Exception:
             log.exception("cannot be written down", kind=kind.lease, key=claim.key)

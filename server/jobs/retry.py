@@ -1,9 +1,9 @@
 """The one policy for waiting and giving up.
 
-A temporary fault says nothing about what was asked for: it is waited out, longer from time to
-time, until a bound. The bound is a time, as these calls cost nothing. What costs money (another
-prediction) is bounded by `REELBASE_MAX_ATTEMPTS` alone. A verdict (a refusal, a file that cannot
-be decoded) ends at once, wherever it comes from.
+A temporary fault says nothing about what was asked for: it is tried again. Each wait is longer
+than the one before, up to a bound. The bound is a time, as these calls cost nothing. What costs
+money (another prediction) is bounded by `REELBASE_MAX_ATTEMPTS` alone. A verdict (a refusal, a
+file that cannot be decoded) ends at once, wherever it comes from.
 
 docs/settings.md has the table of these policies; a test compares them.
 """
@@ -18,7 +18,7 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 
 @dataclass(frozen=True)
 class Policy:
-    """Waits in seconds: the `first`, doubled up to the `longest`, `bound` in all."""
+    """Seconds: the `first` wait, doubled each time up to `longest`; `bound`: given up after."""
 
     first: float
     longest: float
@@ -51,7 +51,7 @@ LOOK_UP = Policy(1.0, MINUTE, DAY)
 RESULT = Policy(1.0, MINUTE, 15 * MINUTE)
 # Looking for the prediction of a submission that was not answered, beyond the grace.
 LOST = Policy(1.0, 30.0, 15 * MINUTE)
-# Between a prediction that failed in a temporary way and the next; the bound is that of money.
+# Before another prediction; not bounded in time, but by REELBASE_MAX_ATTEMPTS.
 AGAIN = Policy(5.0, 5 * MINUTE, DAY)
 # Storing an output; the first wait is REELBASE_SAVE_RETRY_SECONDS.
 SAVE = Policy(15.0, 10 * MINUTE, 7 * DAY)

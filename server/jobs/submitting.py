@@ -61,10 +61,10 @@ class Submitter:
         """Ask for the prediction: once, and as often as it surely did not arrive."""
         trouble = Trouble(self._work, self._row, "submit", retry.SUBMIT, "not sent yet.")
         # Tokens are issued and files uploaded for the input: not while the service drains.
-        await self._row.hold()
+        await self._row.wait_while_draining()
         given = await self._input(clip)
         while True:
-            await self._row.hold()
+            await self._row.wait_while_draining()
             await self._row.look()
             # Neither a shutdown nor a cancellation tears the POST from the commit of its answer.
             attempt = asyncio.ensure_future(self._submit_once(given))
@@ -73,7 +73,7 @@ class Submitter:
                 return
             except NotSent as error:
                 log.info("not sent, will try again", clip=clip.id, reason=error.detail)
-                if not await trouble.wait(error.detail, at_least=error.retry_after):
+                if not await trouble.wait(error.detail, retry_after=error.retry_after):
                     await self._row.fail(error.code, error.detail, ended=True)
             except asyncio.CancelledError:
                 await wait_for(self._work.clock, asyncio.wait([attempt]), SUBMIT_AT_SHUTDOWN)
@@ -89,7 +89,7 @@ class Submitter:
             try:
                 given = await inputs.build(self._work, self._claim, self._job, clip)
             except Passing as error:  # an upload that can be tried again
-                if not await trouble.wait(error.detail, at_least=error.retry_after):
+                if not await trouble.wait(error.detail, retry_after=error.retry_after):
                     await self._row.fail(error.code, error.detail, ended=True)
             except (Invalid, Refused) as error:
                 await self._row.fail(error.code, error.detail, ended=True)
@@ -105,7 +105,7 @@ class Submitter:
         webhook_url = None if base is None else f"{base}?clip={nonce}"
         begun = await self._row.write(self._begin, nonce, sent.short(given))
         if begun == "spent":
-            await self._give_up("it was asked once more already")
+            await self._fail_unless_adopted("it was asked once more already")
         if begun != "begun":
             return
         try:
@@ -137,7 +137,7 @@ class Submitter:
         # Another clip with the very same input may have taken it for its own lost one: then
         # that one's is left for this clip.
         if not adopted and not await self._find_lost(await self._row.look()):
-            await self._give_up("its prediction is another clip's")
+            await self._fail_unless_adopted("its prediction is another clip's")
 
     def _begin(self, conn: Connection, nonce: str, short: Mapping[str, Any]) -> Begun:
         """Commit the intent to ask, unless there is a reason not to."""
@@ -178,9 +178,11 @@ class Submitter:
             try:
                 recent = await self._provider.recent(since)
             except Passing as error:
-                if not await trouble.wait(error.detail, at_least=error.retry_after):
+                if not await trouble.wait(error.detail, retry_after=error.retry_after):
                     if late:
-                        return await self._give_up("the provider cannot be asked about it")
+                        return await self._fail_unless_adopted(
+                            "the provider cannot be asked about it"
+                        )
                     await self._row.pause(longest)
                 continue
             await trouble.over(clip)
@@ -193,10 +195,10 @@ class Submitter:
                 return True
             if late:
                 if found or possible:
-                    return await self._give_up("several predictions may be this clip's")
+                    return await self._fail_unless_adopted("several predictions may be this clip's")
                 if self._provider.lists_reliably:
                     return False
-                return await self._give_up("this provider does not tell what it has")
+                return await self._fail_unless_adopted("this provider does not tell what it has")
             await self._row.pause(wait)
             wait = min(wait * 2, longest)
 
@@ -226,7 +228,7 @@ class Submitter:
         ours = clip.sent or {"prompt": clip.prompt}
         return [one for one in free if one.input and sent.has(one.input, ours)], possible
 
-    async def _give_up(self, why: str) -> Literal[True]:
+    async def _fail_unless_adopted(self, why: str) -> Literal[True]:
         """Leave it to the owner; unless a webhook has reported it meanwhile: then True."""
 
         def fail(conn: Connection) -> bool:

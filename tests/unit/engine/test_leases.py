@@ -113,11 +113,11 @@ async def test_a_token_only_grows(world: World) -> None:
         (two,) = await world.write(leases.claim, [("job", "a")], "me", 10.0)
         assert two.token > one.token
         with pytest.raises(LeaseLost):
-            await world.write(leases.hold, one)
-        await world.write(leases.hold, two)
+            await world.write(leases.check, one)
+        await world.write(leases.check, two)
         await world.clock.advance(10)
         with pytest.raises(LeaseLost):
-            await world.write(leases.hold, two)
+            await world.write(leases.check, two)
         (three,) = await world.write(leases.claim, [("job", "a")], "you", 10.0)
         assert three.token > two.token
         assert await world.write(leases.renew, "me", [two.token], 10.0) == set()

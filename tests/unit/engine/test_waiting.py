@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from server.catalog import assets, deliveries, events, jobs
 from server.catalog.records import Job
+from server.errors import StorageFull
 from server.jobs import loop, retry
 from server.library import downloads, retries
 from server.media import MediaError
@@ -23,11 +24,12 @@ from server.providers.base import (
     Unknown,
     Vanished,
 )
-from tests.unit.engine.world import World, done
+from tests.unit.engine.world import MP4, PNG, World, done
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("short")]
 
 TEMPORARY = Prediction(id="p", status="failed", error_code="E004", passing=True)
+RUNNING = Prediction(id="p", status="processing", progress=0.5)
 BUSY = "FAL answered 503: busy"
 KILLED = MediaError("The media process was killed.", code="media_unavailable")
 SLOW = MediaError("Working on the file took too long.", code="media_timeout")
@@ -138,6 +140,73 @@ async def test_what_is_waited_for_is_reported_and_taken_back(world: World, fault
         assert ([words], True) in said
         assert said[-1] == ([], False)
         assert said.index(([words], True)) > 0
+
+
+async def test_the_bound_of_a_result_begins_when_it_cannot_be_read(world: World) -> None:
+    """A prediction may run for hours before: one error on its result is no end."""
+    world.script.told = [RUNNING] * 100 + [ResultUnavailable("FAL answered 500: no"), done()]
+    async with world.engine():
+        began = world.clock.monotonic()
+        job = await world.until_ended(await world.order("a fox"))
+        assert job.status == "completed"
+        assert _waited(world, began) > retry.RESULT.bound
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.001])
+async def test_a_provider_that_asks_for_no_wait_is_not_asked_in_a_circle(
+    world: World, seconds: float
+) -> None:
+    """`Retry-After: 0` is the least that it asks for, not the most that we wait."""
+    world.script.told = [Passing(BUSY, retry_after=seconds)]
+    async with world.engine():
+        await world.until_ended(await world.order("a fox"))
+        assert world.script.looked_up < 50
+
+
+async def test_each_attempt_is_waited_for_longer(world: World) -> None:
+    """A provider in trouble is not helped by a second request at once."""
+    world.script.told = [TEMPORARY]
+    world.max_attempts = 4
+    async with world.engine():
+        began = world.clock.monotonic()
+        await world.until_ended(await world.order("a fox"))
+        assert _waited(world, began) >= sum(retry.AGAIN.wait(failures) for failures in (1, 2, 3))
+
+
+async def test_a_full_disk_while_joining_is_waited_out(world: World) -> None:
+    """It is no fault of ours, nor of the clips."""
+    world.media.troubles = []
+    full = [StorageFull("The volume is full.")] * 3
+
+    async def concat(sources: Any, out: Any) -> None:
+        if full:
+            raise full.pop()
+        out.write_bytes(MP4)
+
+    world.media.concat = concat  # type: ignore[method-assign]
+    async with world.engine():
+        job = await world.until_ended(await world.order("a fox", "a hen", combine=True))
+        assert (job.status, job.error_code) == ("completed", None)
+
+
+async def test_a_last_frame_that_could_not_be_read_is_reported_and_taken_back(
+    world: World,
+) -> None:
+    """The clip goes on, and waits for nothing of that kind."""
+
+    async def last_frame(source: Any) -> bytes:
+        world.media.calls.append("last_frame")
+        if world.media.calls.count("last_frame") < 4:
+            raise KILLED
+        return PNG
+
+    world.media.last_frame = last_frame  # type: ignore[method-assign]
+    world.script.told = [done(), RUNNING]
+    async with world.engine():
+        job_id = await world.order("a fox", "a hen", from_previous=True)
+        await world.until(lambda conn: _clips(conn, job_id)[1].wait_code == "frame")
+        await world.until(lambda conn: _clips(conn, job_id)[1].status == "processing")
+        assert (await world.clips(job_id))[1].wait_code is None
 
 
 async def test_one_hiccup_is_not_reported(world: World) -> None:
@@ -260,7 +329,6 @@ async def test_joining_is_tried_again_unless_it_cannot_be(
     """The clips are paid for; three looks within three seconds once ended a job."""
     async with world.engine():
         job_id = await world.order("a fox", "a hen", combine=True)
-        inspect = world.media.inspect
 
         async def concat(*given: Any) -> None:
             world.media.calls.append("concat")
@@ -273,7 +341,6 @@ async def test_joining_is_tried_again_unless_it_cannot_be(
         assert (job.status, job.error_code) == (status, code)
         assert world.media.calls.count("concat") < 25
         assert len(world.script.made) == 2
-        assert inspect
 
 
 async def test_an_output_that_cannot_be_stored_is_given_up_after_days(world: World) -> None:
@@ -309,7 +376,7 @@ async def test_a_download_is_tried_for_half_an_hour(world: World) -> None:
         assert (await world.until_ended(job_id)).status == "completed"
 
 
-async def test_a_message_is_delivered_for_a_day(world: World) -> None:
+async def test_a_message_is_tried_for_a_day(world: World) -> None:
     """Then it is given up; the next job's are sent all the same."""
     world.answer = lambda request: httpx.Response(500)
     async with world.engine():

@@ -317,7 +317,7 @@ class World:
                     _Mortal(self.media, life, "inspect", "faststart", "concat", "last_frame"),
                 ),
                 tokens=Tokens(["a-key-of-the-tests-0123456789"]),
-                client=client,
+                client=cast(httpx.AsyncClient, _Mortal(client, life, "post")),
                 providers={
                     "replicate": cast(
                         Provider,
