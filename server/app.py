@@ -29,6 +29,7 @@ from server.jobs.context import Work
 from server.jobs.loop import Loop
 from server.library import collect
 from server.library.backup import schedule
+from server.library.claims import Claims
 from server.library.orders import Limits
 from server.library.uploads import Uploads
 from server.media import Media
@@ -80,6 +81,7 @@ def create_app(
     own_client = Guard(allow_private=frozenset({local})).client()
     providers = outside.providers(settings, media, own_client, clock)
     access_log = AccessLog(database, clock)
+    claims = Claims(database, clock, writer)
     loop: Loop
 
     def wake(job_id: str | None) -> None:
@@ -103,7 +105,7 @@ def create_app(
         webhook_base=outside.webhook_bases(parts.asset_base),
         downloads=downloads,
         folder=folder,
-        owner=writer,
+        claims=claims,
         started_at=clock.now(),
         draining=draining,
         flush_access_log=access_log.flush,
@@ -118,7 +120,7 @@ def create_app(
     services = Services(
         **vars(replace(parts, database=database.bounded(READ_SECONDS))),
         searches=database.bounded(READ_SECONDS, at_once=READERS // 2),
-        uploads=Uploads(database, blobs, volume, clock, lifetime=settings.upload_expiry),
+        uploads=Uploads(database, blobs, volume, clock, claims, lifetime=settings.upload_expiry),
         gate=Gate(database, parts.tokens, clock),
         access_log=access_log,
         metrics=_metrics(settings),

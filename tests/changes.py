@@ -116,8 +116,8 @@ class Dam:
 
         pieces = uploads.Uploads._pieces
 
-        def dammed(own: Any, seat: Any, row: Any, stream: Any) -> Any:
-            return pieces(own, seat, row, self._held(row.offset, stream))
+        def dammed(own: Any, claim: Any, seat: Any, row: Any, stream: Any) -> Any:
+            return pieces(own, claim, seat, row, self._held(row.offset, stream))
 
         uploads.Uploads._pieces = dammed
 

@@ -8,6 +8,8 @@ down_revision = "0007"
 branch_labels = None
 depends_on = None
 
+WAITING = ": waiting for the provider's answer."
+
 
 def upgrade() -> None:
     op.create_table(
@@ -22,6 +24,13 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.execute("ALTER TABLE job RENAME COLUMN not_before TO next_try_at")
+    # What a provider was waited for stood in the notes: it stands with the clip from now on.
+    job = sa.table("job", sa.column("id", sa.String()), sa.column("notes", sa.JSON()))
+    bind = op.get_bind()
+    for row in bind.execute(sa.select(job).where(job.c.notes.is_not(None))).all():
+        notes = [one for one in row.notes or [] if WAITING not in one]
+        if notes != row.notes:
+            bind.execute(sa.update(job).where(job.c.id == row.id).values(notes=notes))
     op.add_column("clip", sa.Column("wait_code", sa.String()))
     op.add_column("clip", sa.Column("wait_message", sa.String()))
     op.add_column("clip", sa.Column("wait_since", sa.DateTime(timezone=True)))

@@ -13,7 +13,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -80,7 +80,14 @@ class SqliteBlobs:
         # Nothing is acknowledged by it: no need to wait for the disk.
         return await self._db.write_pending(rows.create, self._writer, expires_at)
 
-    async def append(self, blob_id: int, offset: int, stream: AsyncIterable[bytes]) -> int:
+    async def append(
+        self,
+        blob_id: int,
+        offset: int,
+        stream: AsyncIterable[bytes],
+        *,
+        check: Callable[[Connection], None] | None = None,
+    ) -> int:
         """See BlobStore."""
         size, expires_at = await self._open(blob_id)
         if size != offset:
@@ -102,7 +109,7 @@ class SqliteBlobs:
             ahead = digest.copy()
             await asyncio.gather(
                 asyncio.to_thread(ahead.update, memoryview(data)[fresh:]),
-                self._db.write_pending(_insert, blob_id, begin, data),
+                self._db.write_pending(_insert, blob_id, begin, data, check),
             )
             digest = ahead
             size = begin + len(data)
@@ -180,7 +187,15 @@ class SqliteBlobs:
         return digest
 
 
-def _insert(conn: Connection, blob_id: int, begin: int, data: bytes) -> None:
+def _insert(
+    conn: Connection,
+    blob_id: int,
+    begin: int,
+    data: bytes,
+    check: Callable[[Connection], None] | None,
+) -> None:
+    if check is not None:
+        check(conn)
     first = (blob_id << CHUNK_BITS) + begin // CHUNK
     view = memoryview(data)
     conn.execute(

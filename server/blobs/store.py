@@ -1,9 +1,11 @@
 """What every store of bytes owes its callers."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from sqlalchemy import Connection
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,18 @@ class BlobStore(Protocol):
         """Begin an empty blob. With `expires_at` it outlives this process until then."""
         ...
 
-    async def append(self, blob_id: int, offset: int, stream: AsyncIterable[bytes]) -> int:
+    async def append(
+        self,
+        blob_id: int,
+        offset: int,
+        stream: AsyncIterable[bytes],
+        *,
+        check: Callable[[Connection], None] | None = None,
+    ) -> int:
         """Write the pieces of `stream`, of any sizes, at the end; answer the new size.
+
+        `check` is called in each transaction by which bytes begin to count: what it raises
+        undoes that, and goes on to the caller.
 
         `offset` must be the size so far (else Conflict): one appender at a time. When the stream
         fails, the error goes on to the caller; of a blob that is to outlive its process, what

@@ -11,7 +11,6 @@ from server.catalog import deliveries, events, pages
 from server.catalog.ids import new_id
 from server.catalog.records import Clip, ClipChanges, ClipStatus, Job, JobChanges, JobStatus
 from server.catalog.tables import clip, job, prediction, project
-from server.db import now
 
 ACTIVE = ("queued", "processing", "storing")
 ENDED = ("completed", "failed", "canceled")
@@ -165,10 +164,16 @@ def add_note(conn: Connection, job_id: str, note: str) -> None:
         change(conn, job_id, notes=[*(row.notes or []), note])
 
 
-def set_wait(conn: Connection, clip_id: str, code: str, message: str, until: datetime) -> datetime:
-    """Report what a clip waits for, and until when; since when it has waited for that."""
+def set_wait(
+    conn: Connection, clip_id: str, code: str, message: str, since: datetime, until: datetime
+) -> datetime:
+    """Report what a clip waits for, since when, and until when; since when it really does.
+
+    That is earlier when it has waited for the same before a restart.
+    """
     row = get_clip(conn, clip_id)
-    since = row.wait_since if row.wait_code == code and row.wait_since is not None else now(conn)
+    if row.wait_code == code and row.wait_since is not None:
+        since = min(since, row.wait_since)
     change_clip(
         conn, clip_id, wait_code=code, wait_message=message, wait_since=since, next_try_at=until
     )

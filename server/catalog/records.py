@@ -162,7 +162,8 @@ class Job(Record):
 
     def waits(self, clips: Sequence["Clip"]) -> tuple[list[str], datetime | None]:
         """What this job has to say, with what its clips wait for; when the first is tried again."""
-        waiting = [clip for clip in clips if clip.wait_code is not None]
+        ended = self.status in ("completed", "failed", "canceled")
+        waiting = [clip for clip in clips if clip.wait_code is not None and not ended]
         notes = [
             *(self.notes or []),
             *(f"{clip.filename}: {clip.wait_message}" for clip in waiting),

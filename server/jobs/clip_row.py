@@ -12,11 +12,11 @@ from server.catalog import jobs
 from server.catalog.records import Clip, GenerateJob, Job
 from server.clock import wait as wait_for
 from server.errors import StorageFull
-from server.jobs.claims import Claim
 from server.jobs.context import Work
 from server.jobs.nudge import Nudge
 from server.jobs.retry import REPORTED, Policy, jittered
 from server.library import lifecycle
+from server.library.claims import Claim
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -132,6 +132,8 @@ class Trouble:
         """
         self._failures += 1
         now = self._work.clock.now()
+        if self._failures == 1:
+            self._since = now
         seconds = jittered(self._policy.wait(self._failures), self._work.spread)
         seconds = max(seconds, retry_after or 0.0)
         if seconds >= REPORTED:
@@ -140,7 +142,7 @@ class Trouble:
             # The row remembers since when, over restarts.
             with contextlib.suppress(StorageFull):
                 self._since = await self._row.write(
-                    jobs.set_wait, self._row.id, self._code, words, until
+                    jobs.set_wait, self._row.id, self._code, words, self._since, until
                 )
                 self._is_reported = True
         if now - self._since >= timedelta(seconds=self._policy.bound):

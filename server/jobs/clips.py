@@ -15,13 +15,13 @@ from server.catalog.records import Asset, Clip, ClipChanges, GenerateJob
 from server.clock import wait as wait_for
 from server.errors import StorageFull
 from server.jobs import retry, storing, unfetched
-from server.jobs.claims import Claim
 from server.jobs.clip_row import CancelRequested, ClipEnded, ClipRow, Trouble
 from server.jobs.context import Work
 from server.jobs.nudge import Nudge
 from server.jobs.storing import PREDICTED
 from server.jobs.submitting import Submitter, tokens_in
 from server.library import lifecycle
+from server.library.claims import Claim
 from server.providers import data_uri
 from server.providers.base import Output, Passing, Prediction, ResultUnavailable, Vanished
 
@@ -211,6 +211,7 @@ class ClipRun:
         failures = clip.attempts - 1
         trouble = Trouble(self._work, self.row, "again", retry.AGAIN, words, failures=failures)
         await trouble.wait(said)
+        await trouble.over(clip)
         return await self.row.look()
 
     async def _end_badly(

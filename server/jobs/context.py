@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 
 from server.ingest.ytdlp import YtDlp
+from server.library.claims import Claims
 from server.media import Media, Source
 from server.parts import Parts
 
@@ -44,8 +45,7 @@ class Work(Parts):
     downloads: Downloads
     # A folder on the volume for files that live as long as one step; emptied at start.
     folder: Path
-    # This process, as its leases name it.
-    owner: str
+    claims: Claims
     # When this process began: before it nobody could fetch anything from us.
     started_at: datetime
     # Set when a shutdown begins: nothing new is begun, what runs is followed.
@@ -60,6 +60,8 @@ class Work(Parts):
     # Predictions at a time, by provider.
     slots: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     concurrency: int = 8
+    # Submissions whose answer is still to be written down, whoever has their job now.
+    unfinished: set[asyncio.Future[None]] = field(default_factory=set)
     # What makes waits differ: a number from 0 to 1.
     spread: Callable[[], float] = random.random
 

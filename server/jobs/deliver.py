@@ -11,11 +11,12 @@ import structlog
 from standardwebhooks import Webhook
 
 from server.catalog import deliveries
+from server.clock import timeout
 from server.errors import ReelbaseError
 from server.jobs import retry
-from server.jobs.claims import Claim
 from server.jobs.context import Work
 from server.jobs.nudge import Nudge
+from server.library.claims import Claim
 
 log = structlog.get_logger(__name__)
 
@@ -37,16 +38,15 @@ async def deliver(work: Work, claim: Claim, nudge: Nudge) -> None:
     }
     status, error = None, None
     try:
-        answer = await work.client.post(
-            row.webhook_url,
-            content=body,
-            headers=headers,
-            timeout=TIMEOUT,
-            # Followed, a redirect would make the POST a GET somewhere else.
-            follow_redirects=False,
+        request = work.client.build_request(
+            "POST", row.webhook_url, content=body, headers=headers, timeout=TIMEOUT
         )
-        status = answer.status_code
-    except (httpx.HTTPError, ReelbaseError) as failure:
+        async with timeout(work.clock, 2 * TIMEOUT):  # an answer may trickle
+            # Followed, a redirect would make the POST a GET somewhere else.
+            answer = await work.client.send(request, stream=True, follow_redirects=False)
+            status = answer.status_code  # the body is nobody's
+            await answer.aclose()
+    except (httpx.HTTPError, httpx.InvalidURL, ReelbaseError, TimeoutError) as failure:
         error = failure.detail if isinstance(failure, ReelbaseError) else type(failure).__name__
     if status is not None and 200 <= status < 300:
         outcome: dict[str, Any] = {"delivered_at": now, "next_at": None}

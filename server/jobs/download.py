@@ -23,13 +23,13 @@ from server.ingest.direct import open_direct
 from server.ingest.errors import IngestError
 from server.ingest.ytdlp import Fetched
 from server.jobs import retry
-from server.jobs.claims import Claim
 from server.jobs.context import Work
 from server.jobs.landing import land, read_file
 from server.jobs.meter import Meter
 from server.jobs.nudge import Nudge
 from server.jobs.retry import Policy
 from server.library import downloads, intake, lifecycle, usage
+from server.library.claims import Claim
 from server.media import Inspection, MediaError, sniff
 
 log = structlog.get_logger(__name__)

@@ -10,15 +10,15 @@ from sqlalchemy import Connection
 
 from server.catalog import assets, jobs
 from server.catalog.records import Asset, Clip, GenerateJob
-from server.errors import ReelbaseError, StorageFull
+from server.errors import StorageFull
 from server.jobs import retry
-from server.jobs.claims import Claim
 from server.jobs.clip_row import CancelRequested, ClipEnded, Trouble
 from server.jobs.clips import FULL, ClipRun
 from server.jobs.context import Work
 from server.jobs.landing import read_file
 from server.jobs.nudge import Nudge
 from server.library import intake, lifecycle
+from server.library.claims import Claim
 from server.library.lifecycle import Ended
 from server.media import MediaError
 
@@ -143,6 +143,9 @@ def _judge(conn: Connection, job_id: str, now: datetime) -> list[Asset] | None:
 
     clips = jobs.clips_of(conn, [job_id])
     failed = [clip for clip in clips if clip.status == "failed"]
+    if any(clip.status not in jobs.ENDED for clip in clips) and not job.cancel_requested:
+        # One was given up, and its prediction has turned up since: it is taken up again.
+        return None
     if job.cancel_requested or any(clip.status == "canceled" for clip in clips):
         end("canceled", "canceled", lifecycle.CANCELED)
     elif failed:
@@ -179,9 +182,7 @@ async def _combine(work: Work, claim: Claim, parts: list[Asset]) -> None:
         ):
             await claim.write(_keep_combined, claim.key, work.clock.now(), incoming, parts)
     except MediaError as error:
-        await claim.write(_not_combined, claim.key, work, error, is_final=error.is_verdict)
-    except StorageFull as error:
-        await claim.write(_not_combined, claim.key, work, error, is_final=False)
+        await claim.write(_not_combined, claim.key, work, error)
     finally:
         path.unlink(missing_ok=True)
 
@@ -211,9 +212,7 @@ def _keep_combined(
     lifecycle.end_job(conn, job_id, "completed", now)
 
 
-def _not_combined(
-    conn: Connection, job_id: str, work: Work, error: ReelbaseError, *, is_final: bool
-) -> None:
+def _not_combined(conn: Connection, job_id: str, work: Work, error: MediaError) -> None:
     """Try again later, unless the clips themselves cannot be joined."""
     job = jobs.get(conn, job_id)
     if job is None:
@@ -221,7 +220,7 @@ def _not_combined(
     now = work.clock.now()
     failures = job.attempts + 1
     message = f"The clips are stored, but could not be joined: {error.detail}"
-    if is_final or retry.MEDIA.is_spent(failures):
+    if error.is_verdict or retry.MEDIA.is_spent(failures):
         lifecycle.end_job(conn, job_id, "failed", now, code="combine_failed", message=message)
     else:
         until = now + retry.MEDIA.delay(failures, work.spread)

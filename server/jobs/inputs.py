@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 from server.catalog import assets, jobs, tokens
 from server.catalog.records import Clip, GenerateJob
 from server.errors import Invalid, NoPublicUrl
-from server.jobs.claims import Claim
 from server.jobs.context import Work
+from server.library.claims import Claim
 from server.providers import models
 from server.providers.base import Uploads, limit_without_url
 from server.providers.references import references, replace

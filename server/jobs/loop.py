@@ -15,11 +15,12 @@ from sqlalchemy import Connection
 from server.catalog import assets, deliveries, events, jobs, leases
 from server.catalog.leases import LeaseLost
 from server.clock import wait
+from server.errors import StorageFull
 from server.jobs import deliver, download, generate, process, retry, save
-from server.jobs.claims import Claim, Claims
 from server.jobs.context import Work
 from server.jobs.nudge import Nudge
 from server.library import collect, lifecycle
+from server.library.claims import Claim
 
 log = structlog.get_logger(__name__)
 
@@ -60,22 +61,21 @@ class Loop:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._claims = Claims(work.database, work.clock, work.owner)
+        self._claims = work.claims
         self._woken = asyncio.Event()
         self._nudged: set[str] = set()
-        self._collected = self._forgotten = -FORGET_EVERY
         self._kinds = (
             # Canceled jobs have room of their own: they do not wait behind running ones.
             Kind("job", CONCURRENCY, lambda conn, _, limit: jobs.to_cancel(conn, limit), _run_job),
             Kind("job", CONCURRENCY, _jobs_due("generate"), generate.run),
             Kind("job", work.downloads.at_once, _jobs_due("download"), download.run),
             Kind("process", PROCESSING, assets.to_process, process.process),
-            Kind("collect", 1, self._collect_due, self._collect),
+            Kind("collect", 1, lambda *_: [("all", "")], self._collect),
             # What is paid is saved, and what has happened is reported, as long as there is time.
             Kind("save", SAVING, assets.to_save, save.save_again, while_draining=True),
             Kind("deliver", DELIVERING, deliveries.due, deliver.deliver, while_draining=True),
         )
-        self._running: dict[Kind, dict[str, tuple[asyncio.Task[None], Nudge]]] = {
+        self._running: dict[Kind, dict[str, tuple[Claim, Nudge]]] = {
             kind: {} for kind in self._kinds
         }
 
@@ -96,19 +96,31 @@ class Loop:
                     log.exception("job loop failed, goes on")
                 await wait(self._work.clock, self._woken.wait(), INTERVAL)
         finally:
-            tasks = [task for running in self._running.values() for task, _ in running.values()]
+            claims = [claim for running in self._running.values() for claim, _ in running.values()]
+            tasks = [claim.task for claim in claims if claim.task is not None]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._claims.release_all()
+            for attempt in self._work.unfinished:
+                attempt.cancel()
+            await asyncio.gather(*self._work.unfinished, return_exceptions=True)
+            try:
+                await self._claims.release(*claims)
+            except Exception:
+                log.exception("leases not given back: the next start ends them")
 
     async def _look(self) -> None:
         nudged, self._nudged = self._nudged, set()
         for running in self._running.values():
             for job_id in nudged & running.keys():
                 running[job_id][1].set()
-        await self._claims.renew()
-        found = await self._work.database.read(self._find, self._work.clock.now())
+        try:
+            await self._claims.renew()
+        except Exception:
+            log.exception("leases not renewed")
+        # Also when their leases have expired, as after a step of the clock: they run still.
+        mine = {(kind.lease, key) for kind, its in self._running.items() for key in its}
+        found = await self._work.database.read(self._find, self._work.clock.now(), mine)
         if not found:
             return
         kinds = {(kind.lease, key): kind for kind, key, _ in found}
@@ -116,9 +128,11 @@ class Loop:
         for claim in await self._claims.claim(wanted):
             self._start(kinds[claim.lease.kind, claim.key], claim)
 
-    def _find(self, conn: Connection, at: datetime) -> list[tuple[Kind, str, str]]:
+    def _find(
+        self, conn: Connection, at: datetime, mine: set[tuple[str, str]]
+    ) -> list[tuple[Kind, str, str]]:
         """What is to be done and nobody has claimed, as far as there is room."""
-        claimed = leases.claimed(conn)
+        claimed = leases.claimed(conn) | mine
         found: list[tuple[Kind, str, str]] = []
         for kind in self._kinds:
             room = kind.at_once - len(self._running[kind])
@@ -132,13 +146,14 @@ class Loop:
     def _start(self, kind: Kind, claim: Claim) -> None:
         nudge = Nudge()
         claim.task = asyncio.create_task(self._run(kind, claim, nudge))
-        self._running[kind][claim.key] = (claim.task, nudge)
+        self._running[kind][claim.key] = (claim, nudge)
 
     async def _run(self, kind: Kind, claim: Claim, nudge: Nudge) -> None:
         try:
             await self._run_guarded(kind, claim, nudge)
         finally:
-            self._running[kind].pop(claim.key, None)
+            self._claims.forget(claim)
+            del self._running[kind][claim.key]
         self.wake()  # others may be waiting for the room
 
     async def _run_guarded(self, kind: Kind, claim: Claim, nudge: Nudge) -> None:
@@ -147,45 +162,52 @@ class Loop:
             try:
                 await kind.run(self._work, claim, nudge)
             except Exception as error:
-                if _is_lost(error):
+                if _is_all(LeaseLost, error):
                     raise LeaseLost from None
-                log.exception(f"{kind.lease} failed in an unforeseen way", key=claim.key)
-                if kind.lease != "job":
-                    # Without a state of its own: the lease's expiry is the wait.
-                    self._claims.forget(claim)
+                if _is_all(StorageFull, error):
+                    log.warning("disk full", kind=kind.lease, key=claim.key)
                     return
-                await claim.write(self._postpone, claim.key, self._work.clock.now())
+                log.exception(f"{kind.lease} failed in an unforeseen way", key=claim.key)
+                # Without a state of its own the lease's expiry is the wait.
+                if kind.lease != "job" or not await claim.write(
+                    self._postpone, claim.key, self._work.clock.now()
+                ):
+                    return
             await self._claims.release(claim)
         except LeaseLost:
             log.warning("lease lost", kind=kind.lease, key=claim.key)
-            self._claims.forget(claim)
         except Exception:
             log.exception("cannot be written down", kind=kind.lease, key=claim.key)
-            self._claims.forget(claim)
 
-    def _postpone(self, conn: Connection, job_id: str, now: datetime) -> None:
+    def _postpone(self, conn: Connection, job_id: str, now: datetime) -> bool:
+        """Count a failure; whether the job has a time for the next try, or has ended."""
         job = jobs.get(conn, job_id)
         if job is None:
-            return
+            return True
         failures = job.attempts + 1
-        if retry.UNFORESEEN.is_spent(failures):
-            words = f"{INTERNAL} A retry goes on from where it was."
-            lifecycle.end_job(conn, job_id, "failed", now, code="internal_error", message=words)
-        else:
+        if not retry.UNFORESEEN.is_spent(failures):
             until = now + retry.UNFORESEEN.delay(failures, self._work.spread)
             lifecycle.postpone_job(conn, job_id, until, INTERNAL)
-
-    def _collect_due(self, conn: Connection, at: datetime, limit: int) -> list[tuple[str, str]]:
-        now = self._work.clock.monotonic()
-        return [("all", "")] if now - self._collected >= COLLECT_EVERY else []
+            return not job.cancel_requested  # what is to be canceled waits for no time
+        if job.cancel_requested:
+            message = lifecycle.CANCELED
+            lifecycle.end_job(conn, job_id, "canceled", now, code="canceled", message=message)
+        else:
+            words = f"{INTERNAL} A retry goes on from where it was."
+            lifecycle.end_job(conn, job_id, "failed", now, code="internal_error", message=words)
+        return True
 
     async def _collect(self, work: Work, claim: Claim, nudge: Nudge) -> None:
-        self._collected = work.clock.monotonic()
-        await collect.empty_trash(work.database, work.clock.now(), work.trash)
-        await collect.collect(work.database, work.blobs, work.volume, work.clock.now())
-        if work.clock.monotonic() - self._forgotten >= FORGET_EVERY:
-            self._forgotten = work.clock.monotonic()
-            await work.database.write(events.forget_old, work.clock.now())
+        """Collect again and again, under one lease, for as long as the service runs."""
+        clock, forgotten = work.clock, -FORGET_EVERY
+        while not work.draining.is_set():
+            claim.check()
+            await collect.empty_trash(work.database, clock.now(), work.trash)
+            await collect.collect(work.database, work.blobs, work.volume, clock.now())
+            if clock.monotonic() - forgotten >= FORGET_EVERY:
+                forgotten = clock.monotonic()
+                await work.database.write(events.forget_old, clock.now())
+            await clock.sleep(COLLECT_EVERY)
 
 
 def _jobs_due(kind: str) -> Due:
@@ -198,8 +220,8 @@ async def _run_job(work: Work, claim: Claim, nudge: Nudge) -> None:
         await (download.run if job.kind == "download" else generate.run)(work, claim, nudge)
 
 
-def _is_lost(error: Exception) -> bool:
-    """Whether an error says that the lease is lost, and nothing else went wrong."""
+def _is_all(kind: type[Exception], error: Exception) -> bool:
+    """Whether an error is of a kind, and nothing else went wrong."""
     if isinstance(error, ExceptionGroup):
-        return error.split(LeaseLost)[1] is None
-    return isinstance(error, LeaseLost)
+        return error.split(kind)[1] is None
+    return isinstance(error, kind)

@@ -6,10 +6,10 @@ from sqlalchemy import Connection
 from server.catalog import assets
 from server.catalog.records import Asset
 from server.jobs import retry
-from server.jobs.claims import Claim
 from server.jobs.context import Work
 from server.jobs.nudge import Nudge
 from server.library import intake
+from server.library.claims import Claim
 from server.media import MediaError
 
 log = structlog.get_logger(__name__)

@@ -21,11 +21,11 @@ from server.errors import ReelbaseError, StorageFull
 from server.ingest.direct import stream_url
 from server.ingest.errors import IngestError
 from server.jobs import retry
-from server.jobs.claims import Claim
 from server.jobs.context import Work
 from server.jobs.landing import Report, land
 from server.jobs.nudge import Nudge
 from server.library import intake, lifecycle
+from server.library.claims import Claim
 from server.library.lifecycle import Unsaved
 from server.providers import data_uri
 from server.providers.base import Output, Passing, Vanished

@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 
 from server.catalog import assets, jobs, names, outputs
 from server.catalog.records import Asset, Clip, GenerateJob
-from server.jobs.claims import Claim
 from server.jobs.context import Work
 from server.jobs.save import QUIET, save
 from server.library import lifecycle
+from server.library.claims import Claim
 from server.media import sniff
 from server.providers import data_uri
 from server.providers.base import Output

@@ -16,14 +16,15 @@ import structlog
 from sqlalchemy import Connection
 
 from server.catalog import jobs, predictions, sent, tokens
+from server.catalog.leases import LeaseLost
 from server.catalog.records import Clip
 from server.clock import wait as wait_for
 from server.errors import Invalid
 from server.jobs import inputs, retry
-from server.jobs.claims import Claim
 from server.jobs.clip_row import ClipEnded, ClipRow, Trouble
 from server.jobs.context import Work
 from server.library import lifecycle
+from server.library.claims import Claim
 from server.providers.base import NotSent, Passing, Prediction, Refused, Submission, Unknown
 
 log = structlog.get_logger(__name__)
@@ -77,7 +78,12 @@ class Submitter:
                     await self._row.fail(error.code, error.detail, ended=True)
             except asyncio.CancelledError:
                 await wait_for(self._work.clock, asyncio.wait([attempt]), SUBMIT_AT_SHUTDOWN)
-                attempt.cancel()
+                if self._work.draining.is_set():
+                    attempt.cancel()
+                else:
+                    # The lease is lost: what is answered is right all the same.
+                    self._work.unfinished.add(attempt)
+                    attempt.add_done_callback(self._work.unfinished.discard)
                 raise
 
     async def _input(self, clip: Clip) -> dict[str, Any]:
@@ -94,6 +100,7 @@ class Submitter:
             except (Invalid, Refused) as error:
                 await self._row.fail(error.code, error.detail, ended=True)
             else:
+                await trouble.over(clip)
                 return given
 
     async def _submit_once(self, given: dict[str, Any]) -> None:
@@ -115,7 +122,7 @@ class Submitter:
             prediction = await self._provider.submit(
                 Submission(model=self._job.model, input=given, webhook_url=webhook_url)
             )
-        except NotSent:
+        except (NotSent, LeaseLost):
             await self._claim.write_unfenced(lifecycle.unsubmit_clip, self._row.id, nonce)
             raise
         except Refused as error:

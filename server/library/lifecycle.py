@@ -220,7 +220,7 @@ def requeue_job(conn: Connection, job: Job) -> None:
 
 
 def resume_combine(conn: Connection, job_id: str) -> None:
-    """Bytes that a combine lacked have come, or never will: it goes on at once.
+    """Bytes that a combine lacked have come: it goes on at once.
 
     A job that was given up for want of them goes on as well.
     """
@@ -229,7 +229,16 @@ def resume_combine(conn: Connection, job_id: str) -> None:
         return
     if job.error_code == "combine_unstored":
         _move_job(conn, job, "storing", error_code=None, error_message=None, ended_at=None)
-    elif job.status == "storing" and job.kind == "generate" and job.next_try_at is not None:
+    else:
+        check_combine(conn, job_id)
+
+
+def check_combine(conn: Connection, job_id: str) -> None:
+    """Have a combine that waits look at its clips again: one has come to an end."""
+    job = jobs.get(conn, job_id)
+    if job is None or job.status != "storing" or job.kind != "generate":
+        return
+    if job.next_try_at is not None:
         jobs.change(conn, job_id, next_try_at=None)
 
 
@@ -308,6 +317,8 @@ def adopt_prediction(
     else:
         values |= {"error_code": None, "error_message": None}
         _move_clip(conn, clip, "processing", **values)
+        if job.status == "failed":  # the clip had been given up: the job goes on
+            requeue_job(conn, job)
     return True
 
 
@@ -339,8 +350,6 @@ def adopt_lost_prediction(
     if not adopt_prediction(conn, clip.id, prediction_id, handles, now):
         return None
     log.info("lost prediction reported by webhook", clip=clip.id, prediction=prediction_id)
-    if given_up and job.status == "failed":
-        requeue_job(conn, job)
     return jobs.get_clip(conn, clip.id)
 
 
@@ -428,7 +437,7 @@ def fail_save(
         next_save_at=next_at,
     )
     if next_at is None and asset.job_id is not None:
-        resume_combine(conn, asset.job_id)
+        check_combine(conn, asset.job_id)
 
 
 def request_save(conn: Connection, asset: Asset, now: datetime) -> None:
@@ -443,7 +452,7 @@ def expire_bytes(conn: Connection, asset_id: str) -> None:
     if asset is not None and asset.storage_state in ("url_only", "unsaved"):
         _move_bytes(conn, asset, "expired", next_save_at=None)
         if asset.job_id is not None:
-            resume_combine(conn, asset.job_id)
+            check_combine(conn, asset.job_id)
 
 
 def restore_bytes(conn: Connection, restored: ColumnElement[bool], now: datetime) -> None:

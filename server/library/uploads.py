@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,12 +13,14 @@ from sqlalchemy import Connection
 from server.blobs.store import BlobStore
 from server.blobs.volume import Volume
 from server.catalog import projects, uploads
+from server.catalog.leases import LeaseLost
 from server.catalog.records import Upload
 from server.clock import Clock
 from server.db import Database
 from server.errors import Conflict, Gone, NotFound, ReelbaseError, TooLarge
 from server.library import intake, usage
-from server.library.seats import Seat, Seats
+from server.library.claims import Claim, Claims
+from server.library.seats import Seat, Seats, UploadLocked
 
 log = structlog.get_logger(__name__)
 
@@ -55,13 +57,14 @@ class Uploads:
         blobs: BlobStore,
         volume: Volume,
         clock: Clock,
+        claims: Claims,
         *,
         lifetime: float,
     ) -> None:
         """`lifetime`: for how many seconds an upload is kept that nobody goes on with."""
         self._db, self._blobs, self._volume, self._clock = database, blobs, volume, clock
         self._lifetime = timedelta(seconds=lifetime)
-        self._seats = Seats(clock)
+        self._claims, self._seats = claims, Seats(clock)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Complete what a crash has left full; when a shutdown begins, end what is under way."""
@@ -133,7 +136,11 @@ class Uploads:
         if row.asset_id is not None:
             return row
         async with self._seats.take(upload_id):
-            return await self._completed(await self._get(upload_id))
+            row = await self._get(upload_id)
+            if not _is_full(row):
+                return row
+            async with self._claimed(row) as claim:
+                return await self._completed(claim, await self._get(upload_id))
 
     async def append(
         self,
@@ -154,24 +161,41 @@ class Uploads:
         if row.offset > offset or row.asset_id is not None:
             _check_offset(row, offset)
             return row
-        async with self._seats.take(upload_id) as seat:
+        async with (
+            self._seats.take(upload_id) as seat,
+            self._claimed(await self._get(upload_id)) as claim,
+        ):
             row = await self._get(upload_id)
             _check_offset(row, offset)
             if row.blob_id is None:  # completed by the one before us
                 return row
-            async with aclosing(self._pieces(seat, row, stream)) as pieces:
-                if checksum is None:
-                    await self._blobs.append(row.blob_id, offset, pieces)
+            async with aclosing(self._pieces(claim, seat, row, stream)) as pieces:
+                if checksum is not None:
+                    await self._append_checked(claim, row.blob_id, offset, pieces, checksum)
                 else:
-                    await self._append_checked(row.blob_id, offset, pieces, checksum)
-            return await self._completed(await self._get(upload_id))
+                    await self._blobs.append(row.blob_id, offset, pieces, check=claim.check_in)
+            return await self._completed(claim, await self._get(upload_id))
 
     async def end(self, upload_id: str) -> None:
         """Forget an upload and its bytes, whoever is sending; an asset that it became stays."""
         async with self._seats.take(upload_id, at_once=True):
             row = await self._db.read(uploads.get, upload_id)
             if row is not None:
-                await self._db.about(row.user_id).write(uploads.remove, row.id, row.blob_id)
+                async with self._claimed(row) as claim:
+                    await claim.write(uploads.remove, row.id, row.blob_id)
+
+    @asynccontextmanager
+    async def _claimed(self, row: Upload) -> AsyncIterator[Claim]:
+        """Have an upload to this process. Raises UploadLocked when another one has it."""
+        claims = await self._claims.claim([("upload", row.id, row.user_id)])
+        if not claims:
+            raise _elsewhere()
+        try:
+            yield claims[0]
+        except LeaseLost:
+            raise _elsewhere() from None
+        finally:
+            await self._claims.release(*claims)
 
     async def _get(self, upload_id: str) -> Upload:
         row = await self._db.read(uploads.get, upload_id)
@@ -184,17 +208,16 @@ class Uploads:
             )
         return row
 
-    async def _keep(self, row: Upload) -> None:
-        about = self._db.about(row.user_id)
-        await about.write_pending(uploads.keep, row, self._clock.now() + self._lifetime)
+    async def _keep(self, claim: Claim, row: Upload) -> None:
+        await claim.write_pending(uploads.keep, row, self._clock.now() + self._lifetime)
 
     async def _pieces(
-        self, seat: Seat, row: Upload, stream: AsyncGenerator[bytes, None]
+        self, claim: Claim, seat: Seat, row: Upload, stream: AsyncGenerator[bytes, None]
     ) -> AsyncGenerator[bytes, None]:
         """What comes, up to the last byte that is wanted; keeps the upload from expiring."""
         left = row.length - row.offset
         kept = self._clock.now()
-        await self._keep(row)
+        await self._keep(claim, row)
         while left and (piece := await seat.next(stream)) is not None:
             if len(piece) > left:
                 raise TooLarge(f"The upload has {row.length} bytes: these are more.")
@@ -202,10 +225,11 @@ class Uploads:
             yield piece
             if self._clock.now() - kept > self._lifetime / 10:
                 kept = self._clock.now()
-                await self._keep(row)
+                await self._keep(claim, row)
 
     async def _append_checked(
         self,
+        claim: Claim,
         blob_id: int,
         offset: int,
         pieces: AsyncGenerator[bytes, None],
@@ -226,18 +250,19 @@ class Uploads:
                 raise ChecksumMismatch(
                     "The bytes do not have the checksum that came with them. Send them again."
                 )
-            await self._blobs.append(blob_id, offset, self._blobs.read(aside, 0, size))
+            whole = self._blobs.read(aside, 0, size)
+            await self._blobs.append(blob_id, offset, whole, check=claim.check_in)
         finally:
             await self._blobs.discard(aside)
 
-    async def _completed(self, row: Upload) -> Upload:
-        """The upload, made an asset if it is full. The caller has it alone."""
-        if row.blob_id is None or row.offset < row.length:
+    async def _completed(self, claim: Claim, row: Upload) -> Upload:
+        """The upload, made an asset if it is full."""
+        if row.blob_id is None or not _is_full(row):
             return row
         sealed = await self._blobs.seal(row.blob_id)
         head = self._blobs.read(row.blob_id, 0, min(intake.HEAD, row.length))
         incoming = intake.Incoming(row.blob_id, sealed, b"".join([piece async for piece in head]))
-        await self._db.about(row.user_id).write(self._publish, row.id, incoming)
+        await claim.write(self._publish, row.id, incoming)
         return await self._get(row.id)
 
     def _publish(self, conn: Connection, upload_id: str, incoming: intake.Incoming) -> None:
@@ -260,6 +285,17 @@ class Uploads:
             now=now,
         )
         uploads.complete(conn, upload_id, asset_id, now + self._lifetime)
+
+
+def _is_full(row: Upload) -> bool:
+    return row.blob_id is not None and row.offset >= row.length
+
+
+def _elsewhere() -> UploadLocked:
+    return UploadLocked(
+        "Another machine goes on with this upload. Ask how far it is in a moment.",
+        headers={"Connection": "close", "Retry-After": "1"},
+    )
 
 
 def _place(conn: Connection, row: Upload) -> tuple[str, str | None]:

@@ -18,10 +18,10 @@ from server.clock import SystemClock
 from server.db import Database
 from server.ingest.errors import IngestError
 from server.jobs import generate, save
-from server.jobs.claims import Claims
 from server.jobs.context import Downloads, Work
 from server.jobs.loop import Run
 from server.jobs.nudge import Nudge
+from server.library.claims import Claims
 from server.media import Media
 from server.providers.base import (
     BadWebhook,
@@ -212,7 +212,7 @@ async def engine(folder: Path, *, keep_unsaved: bool = True) -> AsyncIterator[En
             downloads=cast(Downloads, None),
             folder=folder,
             clock=_Clock(lambda: opened.now),
-            owner="me",
+            claims=Claims(database, SystemClock(), "me"),
             started_at=datetime(2020, 1, 1, tzinfo=UTC),
             draining=asyncio.Event(),
             flush_access_log=flush,

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 from server.catalog import jobs, leases
 from server.catalog.leases import LeaseLost
 from server.catalog.tables import lease
-from server.jobs.claims import LEASE
+from server.library.claims import LEASE
 from server.providers.base import Prediction
 from tests.unit.engine.world import World, done
 

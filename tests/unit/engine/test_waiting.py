@@ -47,6 +47,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
             short = replace(one, longest=min(one.longest, 60.0), bound=min(one.bound, 600.0))
             monkeypatch.setattr(retry, name, short)
     monkeypatch.setattr(loop, "INTERVAL", 10.0)
+    monkeypatch.setattr(loop, "COLLECT_EVERY", 60.0)
 
 
 def _waited(world: World, since: float) -> float:

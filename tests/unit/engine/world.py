@@ -26,6 +26,7 @@ from server.ingest.errors import IngestError
 from server.jobs.context import Downloads, Work
 from server.jobs.loop import Loop
 from server.library import downloads
+from server.library.claims import Claims
 from server.media import Inspection, Media
 from server.providers.base import (
     FINAL,
@@ -49,7 +50,7 @@ MP4 = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + b"\x00\x00\x00\x08fr
 
 
 # What changes something that outlives the engine.
-EFFECTS = frozenset({"write", "write_pending", "submit", "cancel", "post"})
+EFFECTS = frozenset({"write", "write_pending", "submit", "cancel", "send"})
 
 
 class Life:
@@ -144,7 +145,8 @@ class _Mortal:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             fn = getattr(args[0], "__name__", "") if args and callable(args[0]) else ""
-            outside = name == "sleep"
+            # What is waited for there takes time by the clock, or a test.
+            outside = name in ("sleep", "submit")
             what = f"{type(self._real).__name__}.{name} {fn}".strip()
             return self._life.through(
                 what, found(*args, **kwargs), is_effect=name in EFFECTS, outside=outside
@@ -317,7 +319,7 @@ class World:
                     _Mortal(self.media, life, "inspect", "faststart", "concat", "last_frame"),
                 ),
                 tokens=Tokens(["a-key-of-the-tests-0123456789"]),
-                client=cast(httpx.AsyncClient, _Mortal(client, life, "post")),
+                client=cast(httpx.AsyncClient, _Mortal(client, life, "send")),
                 providers={
                     "replicate": cast(
                         Provider,
@@ -338,7 +340,7 @@ class World:
                 ),
                 folder=self.folder,
                 clock=cast(FakeClock, _Mortal(self.clock, life, "sleep")),
-                owner=owner,
+                claims=Claims(mortal, self.clock, owner),
                 started_at=self.clock.now(),
                 draining=asyncio.Event(),
                 flush_access_log=flush,
@@ -363,6 +365,11 @@ class World:
             finally:
                 if life.died.is_set():
                     life.bury()
+                running.cancel()
+                dying = asyncio.create_task(life.died.wait())
+                await asyncio.wait((running, dying), return_when=asyncio.FIRST_COMPLETED)
+                dying.cancel()
+                life.bury()  # it may have died at its very end
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
                 self.engines.remove(engine)

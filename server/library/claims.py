@@ -1,6 +1,7 @@
 """What this process has taken up: its leases, and the writes that depend on them."""
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
@@ -45,6 +46,10 @@ class Claim:
         if self._clock.monotonic() >= self.deadline:
             raise LeaseLost(f"{self.lease.kind} {self.key}")
 
+    def check_in(self, conn: Connection) -> None:
+        """Check in a transaction that the lease holds. Raises LeaseLost."""
+        leases.check(conn, self.lease)
+
     async def write(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
@@ -62,7 +67,7 @@ class Claim:
     ) -> Callable[[Connection], T]:
         @functools.wraps(fn)
         def run(conn: Connection) -> T:
-            leases.check(conn, self.lease)
+            self.check_in(conn)
             return fn(conn, *args, **kwargs)
 
         return run
@@ -93,7 +98,7 @@ class Claims:
         """Claim what nobody has, of what is wanted as (kind, key, user)."""
         users = {(kind, key): user for kind, key, user in wanted}
         deadline = self._clock.monotonic() + LEASE
-        claimed = await self._db.write_pending(leases.claim, list(users), self._owner, LEASE)
+        claimed = await self._write(leases.claim, list(users), self._owner, LEASE)
         made = [
             Claim(self._db, self._clock, lease, users[lease.kind, lease.key], deadline)
             for lease in claimed
@@ -106,11 +111,9 @@ class Claims:
         now = self._clock.monotonic()
         if now - self._renewed < LEASE / 3:
             return
-        self._renewed = now
         tokens = list(self._held)
-        if not tokens:
-            return
-        kept = await self._db.write_pending(leases.renew, self._owner, tokens, LEASE)
+        kept = await self._write(leases.renew, self._owner, tokens, LEASE) if tokens else set()
+        self._renewed = now
         for token in tokens:
             claim = self._held.get(token)
             if claim is None:
@@ -127,14 +130,19 @@ class Claims:
         """Renew a lease no longer: what it is for is taken up again once it has expired."""
         self._held.pop(claim.lease.token, None)
 
-    async def release(self, claim: Claim) -> None:
-        """Give a lease back."""
-        self.forget(claim)
-        await self._db.write_pending(leases.release, [claim.lease.token])
+    async def release(self, *claims: Claim) -> None:
+        """Give leases back; on a full disk they expire by themselves."""
+        for claim in claims:
+            self.forget(claim)
+        if claims:
+            with contextlib.suppress(StorageFull):
+                await self._write(leases.release, [claim.lease.token for claim in claims])
 
-    async def release_all(self) -> None:
-        """Give every lease back: the process ends."""
-        tokens = list(self._held)
-        self._held.clear()
-        if tokens:
-            await self._db.write_pending(leases.release, tokens)
+    async def _write(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        try:
+            return await self._db.write_pending(fn, *args, **kwargs)
+        except StorageFull:
+            # On a full disk it takes the reserve to do anything, also to make room.
+            return await self._db.write(fn, *args, **kwargs)
