@@ -535,6 +535,15 @@ class Database:
         """Like write, for what is not acknowledged yet: the next `write` makes it durable."""
         return await self._shielded(self._write(lambda c: fn(c, *args, **kwargs), durable=False))
 
+    async def write_with_reserve(
+        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Like write_pending; on a full disk it uses the reserve: for what makes room."""
+        try:
+            return await self.write_pending(fn, *args, **kwargs)
+        except StorageFull:
+            return await self.write(fn, *args, **kwargs)
+
     async def checkpoint(self) -> None:
         """Bring the log in as far as readers let it: only then the file itself shrinks."""
         await self._shielded(self._writer.ask("wal_checkpoint(PASSIVE)"))

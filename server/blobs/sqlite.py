@@ -26,7 +26,7 @@ from server.blobs import rows
 from server.blobs.store import Sealed
 from server.blobs.volume import Volume
 from server.db import Database, metadata
-from server.errors import Conflict, NotFound, StorageFull
+from server.errors import Conflict, NotFound
 
 CHUNK = 1024 * 1024
 # A blob's chunks have the rowids [number << CHUNK_BITS, (number + 1) << CHUNK_BITS): 16 TiB each.
@@ -159,11 +159,7 @@ class SqliteBlobs:
             self._hashes.pop(blob_id, None)
         done = 0
         while done < len(blob_ids):
-            try:
-                done += await self._db.write_pending(_delete_some, blob_ids[done:])
-            except StorageFull:
-                # On a full disk it takes the reserve to delete anything.
-                done += await self._db.write(_delete_some, blob_ids[done:])
+            done += await self._db.write_with_reserve(_delete_some, blob_ids[done:])
             await self._db.clock.sleep(STEP)  # let others write in between
 
     async def presign(self, blob_id: int) -> str | None:

@@ -98,7 +98,7 @@ class Claims:
         """Claim what nobody has, of what is wanted as (kind, key, user)."""
         users = {(kind, key): user for kind, key, user in wanted}
         deadline = self._clock.monotonic() + LEASE
-        claimed = await self._write(leases.claim, list(users), self._owner, LEASE)
+        claimed = await self._db.write_with_reserve(leases.claim, list(users), self._owner, LEASE)
         made = [
             Claim(self._db, self._clock, lease, users[lease.kind, lease.key], deadline)
             for lease in claimed
@@ -112,7 +112,11 @@ class Claims:
         if now - self._renewed < LEASE / 3:
             return
         tokens = list(self._held)
-        kept = await self._write(leases.renew, self._owner, tokens, LEASE) if tokens else set()
+        kept = (
+            await self._db.write_with_reserve(leases.renew, self._owner, tokens, LEASE)
+            if tokens
+            else set()
+        )
         self._renewed = now
         for token in tokens:
             claim = self._held.get(token)
@@ -136,13 +140,6 @@ class Claims:
             self.forget(claim)
         if claims:
             with contextlib.suppress(StorageFull):
-                await self._write(leases.release, [claim.lease.token for claim in claims])
-
-    async def _write(
-        self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        try:
-            return await self._db.write_pending(fn, *args, **kwargs)
-        except StorageFull:
-            # On a full disk it takes the reserve to do anything, also to make room.
-            return await self._db.write(fn, *args, **kwargs)
+                await self._db.write_with_reserve(
+                    leases.release, [claim.lease.token for claim in claims]
+                )

@@ -50,7 +50,8 @@ MP4 = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + b"\x00\x00\x00\x08fr
 
 
 # What changes something that outlives the engine.
-EFFECTS = frozenset({"write", "write_pending", "submit", "cancel", "send"})
+WRITES = ("write", "write_pending", "write_with_reserve")
+EFFECTS = frozenset({*WRITES, "submit", "cancel", "send"})
 
 
 class Life:
@@ -300,7 +301,7 @@ class World:
         life = Life(ends_at)
         database = Database(self.folder / "reelbase.db", self.clock)
         await database.open()
-        mortal = cast(Database, _Mortal(database, life, "read", "write", "write_pending"))
+        mortal = cast(Database, _Mortal(database, life, "read", *WRITES))
         volume = Volume(self.folder, min_free=0, reserve=1024)
         owner = f"engine-{len(self.engines)}"
         blobs = SqliteBlobs(mortal, volume, writer=owner)
