@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from server.catalog.records import Asset, Clip, Event, Job
+from server.catalog.records import ENDED, Asset, Clip, Event, Job
 from server.catalog.tables import asset, change_event, clip, job, project, scene, user
 from server.db import check_named, now
 
@@ -136,7 +136,7 @@ def after(conn: Connection, user_id: str, last: int, limit: int) -> list[Event] 
 def job_ended(conn: Connection, job_id: str) -> bool:
     """Whether a job has ended, or is not there."""
     status = conn.execute(select(job.c.status).where(job.c.id == job_id)).scalar()
-    return status in (None, "completed", "failed", "canceled")
+    return status is None or status in ENDED
 
 
 def forget_old(conn: Connection, now: datetime) -> None:

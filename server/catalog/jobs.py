@@ -9,11 +9,11 @@ from sqlalchemy import Connection, Select, and_, func, insert, select, update
 
 from server.catalog import deliveries, events, pages
 from server.catalog.ids import new_id
+from server.catalog.records import ACTIVE as ACTIVE
+from server.catalog.records import ENDED as ENDED
 from server.catalog.records import Clip, ClipChanges, ClipStatus, Job, JobChanges, JobStatus
 from server.catalog.tables import clip, job, prediction, project
 
-ACTIVE = ("queued", "processing", "storing")
-ENDED = ("completed", "failed", "canceled")
 NO_WAIT: ClipChanges = {
     "wait_code": None,
     "wait_message": None,

@@ -16,6 +16,8 @@ JobStatus = Literal["queued", "processing", "storing", "completed", "failed", "c
 ClipStatus = Literal[
     "queued", "submitting", "processing", "storing", "completed", "failed", "canceled"
 ]
+ACTIVE: tuple[JobStatus, ...] = ("queued", "processing", "storing")
+ENDED: tuple[JobStatus, ...] = ("completed", "failed", "canceled")
 Role = Literal["upload", "clip", "combined", "download", "poster", "frame"]
 Kind = Literal["video", "audio", "image", "other"]
 StorageState = Literal["pending", "stored", "url_only", "unsaved", "expired", "failed"]
@@ -162,7 +164,7 @@ class Job(Record):
 
     def waits(self, clips: Sequence["Clip"]) -> tuple[list[str], datetime | None]:
         """What this job has to say, with what its clips wait for; when the first is tried again."""
-        ended = self.status in ("completed", "failed", "canceled")
+        ended = self.status in ENDED
         waiting = [clip for clip in clips if clip.wait_code is not None and not ended]
         notes = [
             *(self.notes or []),
