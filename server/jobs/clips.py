@@ -302,7 +302,7 @@ class ClipRun:
         """Store the files; the clip is completed even when that fails for now."""
         now = self._work.clock.monotonic
         due = 0.0
-        reports: list[asyncio.Task[None]] = []
+        reports: set[asyncio.Task[None]] = set()
 
         def report(done: int, total: int | None, share: float) -> None:
             nonlocal due
@@ -310,7 +310,9 @@ class ClipRun:
                 due = now() + REPORT_EVERY
                 values = {"bytes_stored": done, "bytes_total": total}
                 progress = PREDICTED + (1 - PREDICTED) * share
-                reports.append(asyncio.create_task(self._report(progress, **values)))
+                task = asyncio.create_task(self._report(progress, **values))
+                reports.add(task)
+                task.add_done_callback(reports.discard)
 
         try:
             rows = await storing.store(self._work, self._claim, clip.id, self._inline, report)

@@ -161,10 +161,7 @@ class Uploads:
         if row.offset > offset or row.asset_id is not None:
             _check_offset(row, offset)
             return row
-        async with (
-            self._seats.take(upload_id) as seat,
-            self._claimed(await self._get(upload_id)) as claim,
-        ):
+        async with self._seats.take(upload_id) as seat, self._claimed(row) as claim:
             row = await self._get(upload_id)
             _check_offset(row, offset)
             if row.blob_id is None:  # completed by the one before us
