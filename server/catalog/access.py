@@ -1,7 +1,7 @@
 """The generations of access: what caches of keys, tokens and assets are good for.
 
-Each user has one. Whoever changes who may read what is a user's (revokes a key, deletes or renames
-an asset, changes its visibility) bumps that user's generation in the same transaction. All
+Each user has one. A change of who may read that user's things (a revoked key, a deleted or renamed
+asset, another visibility) bumps the user's generation in the same transaction. All
 processes see it at their next request (`db.Changes`), so a key revoked on the command line is
 refused by a warm server; what caches have of other users stays.
 """

@@ -82,7 +82,7 @@ def due(conn: Connection, at: datetime, limit: int) -> list[tuple[str, str]]:
 
 
 def get_due(conn: Connection, delivery_id: str) -> Due | None:
-    """A message that waits to be sent; None when it does not any more."""
+    """A message that is still to be sent; None when it was delivered or given up."""
     query = (
         select(delivery, job.c.webhook_url, user.c.webhook_secret)
         .join(job, job.c.id == delivery.c.job_id)

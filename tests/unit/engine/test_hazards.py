@@ -46,12 +46,6 @@ async def _submitted(world: World, count: int) -> None:
         await asyncio.sleep(0.001)
 
 
-async def _turns(world: World, count: int = 300) -> None:
-    """Let the engine run, time standing still."""
-    for _ in range(count):
-        await asyncio.sleep(0.001)
-
-
 async def test_a_clock_that_steps_starts_nothing_twice(world: World) -> None:
     """A machine that was suspended finds its own leases expired: its tasks run still."""
     gate = _hold_submissions(world)
@@ -62,7 +56,7 @@ async def test_a_clock_that_steps_starts_nothing_twice(world: World) -> None:
         world.clock.now = lambda: now() + timedelta(hours=1)  # type: ignore[method-assign]
         for _ in range(3):
             engine.loop.wake()
-            await _turns(world, 50)
+            await world.clock.settle()
         assert len(world.script.made) == 1
         gate.set()
         job = await world.until_ended(job_id)
