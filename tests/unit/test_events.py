@@ -14,7 +14,8 @@ from server.catalog.tables import change_event, user
 from server.db import create_file, sync_engine, transaction
 from server.library.backup import rows as backup
 from server.migrate import _config, migrate
-from tests.unit.installation import NOW, add_asset, add_job, add_user, fresh
+from tests.rows import NOW, add_user, fresh, generation
+from tests.rows import asset as add_asset
 
 People = tuple[str, str]
 
@@ -41,13 +42,13 @@ def numbers(conn: Connection, user_id: str) -> list[int]:
 
 def one_job(conn: Connection, people: People, turn: int) -> list[int]:
     """One event of one user; how many each was told."""
-    add_job(conn, people[turn])
+    generation(conn, people[turn])
     return [int(turn == 0), int(turn == 1)]
 
 
 def two_assets(conn: Connection, people: People, turn: int) -> list[int]:
     """Several of both users in one statement each, after one by one."""
-    made = [add_asset(conn, one) for one in (*people, people[turn])]
+    made = [add_asset(conn, one, size=None) for one in (*people, people[turn])]
     found = [assets.get(conn, one) for one in made]
     events.assets_changed(conn, [row for row in found if row is not None])
     events.assets_deleted(conn, [(row.user_id, row.id) for row in found if row is not None])
@@ -116,7 +117,7 @@ def test_who_comes_back_hears_what_was_missed_or_loads_anew(
                 conn, projects.default_project(conn, ann), "One", status="draft", now=NOW
             )
             for _ in range(number):
-                add_job(conn, bob)
+                generation(conn, bob)
         old = change_event.c.number <= 2
         mine = change_event.c.user_id == ann
         conn.execute(update(change_event).values(at=NOW))
@@ -132,13 +133,13 @@ def test_a_user_counts_on_when_all_is_forgotten(engine: Engine) -> None:
     """After a quiet day no event is left, and no number is given twice."""
     with transaction(engine) as conn:
         ann = add_user(conn, "ann")
-        add_job(conn, ann)
+        generation(conn, ann)
         conn.execute(update(change_event).values(at=NOW - timedelta(days=2)))
         events.forget_old(conn, NOW)
         assert numbers(conn, ann) == []
         assert events.after(conn, ann, 1, 10) == []
         assert events.after(conn, ann, 0, 10) is None
-        add_job(conn, ann)
+        generation(conn, ann)
         assert numbers(conn, ann) == [2]
         conn.rollback()
 

@@ -20,8 +20,9 @@ from server.db import Database, transaction
 from server.http.gate import Gate
 from server.library import lifecycle, removal
 from server.tokens import Tokens
+from tests.rows import NOW, add_key, add_user, attach, fresh, generation
+from tests.rows import asset as add_asset
 from tests.unit.clock import FakeClock
-from tests.unit.installation import NOW, add_asset, add_job, add_key, add_user, attach, fresh
 
 pytestmark = pytest.mark.anyio
 
@@ -67,9 +68,9 @@ class Holdings:
 def build(conn: Connection, name: str) -> Holdings:
     owner = add_user(conn, name)
     key, secret = add_key(conn, owner)
-    stored = add_asset(conn, owner, blob_id=rows.create(conn, "w", None))
+    stored = add_asset(conn, owner)
     token, expires_at = tokens.issue(conn, stored, purpose="share", lifetime=WEEK, now=NOW)
-    job = add_job(conn, owner)
+    job = generation(conn, owner)
     return Holdings(
         user=owner,
         key=key,

@@ -20,9 +20,9 @@ from server.catalog import aliases, assets, events, projects, tables
 from server.db import Database
 from server.library import intake
 from server.migrate import migrate
-from tests.unit import rows
+from tests import rows
+from tests.rows import NOW
 from tests.unit.clock import FakeClock
-from tests.unit.rows import NOW
 
 pytestmark = pytest.mark.anyio
 

@@ -7,51 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
-from server.catalog import assets, deliveries, events, jobs, projects, tables, tokens, users
+from server.catalog import assets, deliveries, events, jobs, tables, tokens
 from server.catalog.records import Clip, Job
 from server.library import lifecycle
 from server.library.lifecycle import CLIP, JOB, STORAGE, IllegalTransition
-from tests.unit.rows import NOW
+from tests import rows
+from tests.rows import NOW, put, read
 
 DOCS = Path(__file__).parents[2] / "docs" / "generation.md"
 
 
 def generation(conn: Connection, clips: int = 1) -> Job:
     """A queued job."""
-    user_id = users.create(conn, "somebody", is_admin=False, now=NOW)
-    job_id = jobs.create_generate(
-        conn,
-        user_id=user_id,
-        project_id=projects.default_project(conn, user_id),
-        scene_id=None,
-        provider="replicate",
-        model="owner/name",
-        combine=True,
-        clips=[jobs.NewClip(prompt=f"a fox {number}") for number in range(clips)],
-        now=NOW,
-        webhook_url="https://caller.example/hook",
-    )
+    made = [jobs.NewClip(prompt=f"a fox {number}") for number in range(clips)]
+    hook = "https://caller.example/hook"
+    job_id = rows.generation(conn, rows.add_user(conn), made, combine=True, webhook_url=hook)
     return read(conn, job_id)
 
 
 def download(conn: Connection) -> Job:
     """A queued download with its pending asset."""
-    user_id = users.create(conn, "somebody", is_admin=False, now=NOW)
-    project_id = projects.default_project(conn, user_id)
-    job_id = jobs.create_download(
-        conn,
-        user_id=user_id,
-        project_id=project_id,
-        scene_id=None,
-        url="https://site.example/a.mp4",
-        filename=None,
-        reference=None,
-        now=NOW,
-    )
-    expected(conn, user_id, project_id, "download", job_id)
-    return read(conn, job_id)
+    return read(conn, rows.download(conn, rows.add_user(conn)).job_id)
 
 
 def expected(conn: Connection, user_id: str, project_id: str, role: Any, job_id: str | None) -> str:
@@ -69,19 +47,8 @@ def expected(conn: Connection, user_id: str, project_id: str, role: Any, job_id:
     )
 
 
-def read(conn: Connection, job_id: str) -> Job:
-    job = jobs.get(conn, job_id)
-    assert job is not None
-    return job
-
-
 def first_clip(conn: Connection, job: Job) -> Clip:
     return jobs.clips_of(conn, [job.id])[0]
-
-
-def put(conn: Connection, table: Any, row_id: str, **values: Any) -> None:
-    """A row as no transition would leave it: where a test begins."""
-    conn.execute(update(table).where(table.c.id == row_id).values(**values))
 
 
 # What each transition of a job leads to, on a job of its kind.

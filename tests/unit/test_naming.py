@@ -18,7 +18,8 @@ from server.clock import SystemClock
 from server.db import Database, UserNotNamed, is_about, transaction
 from server.library import collect, intake, removal, repair
 from server.library.backup.manifest import Blob
-from tests.unit.installation import LATER, NOW, add_asset, add_job, add_key, add_user, attach, fresh
+from tests.rows import LATER, NOW, add_key, add_user, attach, fresh, generation
+from tests.rows import asset as add_asset
 
 pytestmark = pytest.mark.anyio
 
@@ -32,8 +33,8 @@ class Things:
         self.session = keys.open_session(conn, self.key, NOW)
         self.project = projects.create(conn, self.user, "Trip", now=NOW)
         self.scene = projects.create_scene(conn, self.project, "One", status="draft", now=NOW)
-        self.asset = add_asset(conn, self.user, blob_id=rows.create(conn, "w", None))
-        self.job = add_job(conn, self.user)
+        self.asset = add_asset(conn, self.user)
+        self.job = generation(conn, self.user)
         self.clip = jobs.clips_of(conn, [self.job])[0].id
         self.token, _ = tokens.issue(
             conn, self.asset, purpose="share", lifetime=timedelta(days=1), now=NOW
@@ -185,7 +186,7 @@ async def test_a_sweep_over_many_users_is_a_transaction_for_each(database: Datab
         made = []
         for name in ("ann", "bob"):
             owner = add_user(conn, name)
-            late, gone = add_asset(conn, owner), add_asset(conn, owner)
+            late, gone = add_asset(conn, owner, size=None), add_asset(conn, owner, size=None)
             conn.execute(update(asset).where(asset.c.id == late).values(expires_at=NOW))
             conn.execute(
                 update(asset).where(asset.c.id == gone).values(deleted_at=NOW, purge_at=NOW)
@@ -266,7 +267,7 @@ async def test_mending_bytes_is_about_all_who_have_them(database: Database, tmp_
 
 def attach_to(conn: Connection, owner: str, blob_id: int, sealed: Sealed) -> None:
     """An asset with these bytes."""
-    attach(conn, add_asset(conn, owner), blob_id, sealed)
+    attach(conn, add_asset(conn, owner, size=None), blob_id, sealed)
 
 
 async def generations(database: Database) -> dict[str, int]:

@@ -15,8 +15,8 @@ from server.catalog.records import GenerateJob
 from server.errors import Conflict, Invalid, NoPublicUrl, QuotaExceeded, TooMany
 from server.library import orders
 from server.library.orders import ClipOrder, Generation, Limits
-from tests.unit import rows
-from tests.unit.rows import NOW
+from tests import rows
+from tests.rows import NOW
 
 LIMITS = Limits(active=3, daily=None)
 

@@ -13,8 +13,8 @@ from server.blobs import rows as blob_rows
 from server.catalog import access, events, leases, projects
 from server.db import Database
 from server.http.pulse import Pulse
+from tests import rows
 from tests.database import new_database
-from tests.unit import rows
 from tests.unit.clock import FakeClock
 
 pytestmark = pytest.mark.anyio

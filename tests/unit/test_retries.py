@@ -1,47 +1,23 @@
 """Trying a job again: what is refused, what counts, and what is paid again."""
 
-from typing import Any
-
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
-from server.catalog import jobs, projects, tables
+from server.catalog import jobs, tables
 from server.catalog.jobs import NewClip
 from server.catalog.records import Job
 from server.errors import Conflict, QuotaExceeded, TooMany
-from server.library import downloads, lifecycle, retries
+from server.library import lifecycle, retries
 from server.library.orders import Limits
-from tests.unit import rows
-from tests.unit.rows import NOW
+from tests import rows
+from tests.rows import NOW, put, read
 
 LIMITS = Limits(active=100, daily=None)
 
 
-def put(conn: Connection, table: Any, row_id: str, **values: Any) -> None:
-    """A row as a test needs it."""
-    conn.execute(update(table).where(table.c.id == row_id).values(**values))
-
-
-def read(conn: Connection, job_id: str) -> Job:
-    job = jobs.get(conn, job_id)
-    assert job is not None
-    return job
-
-
 def failed(conn: Connection, *states: str) -> Job:
     """A failed job whose clips are in these states."""
-    who = rows.principal(conn)
-    job_id = jobs.create_generate(
-        conn,
-        user_id=who.user_id,
-        project_id=projects.default_project(conn, who.user_id),
-        scene_id=None,
-        provider="replicate",
-        model="owner/name",
-        combine=False,
-        clips=[NewClip(prompt="a fox") for _ in states],
-        now=NOW,
-    )
+    job_id = rows.generation(conn, rows.add_user(conn), [NewClip(prompt="a fox") for _ in states])
     for clip, state in zip(jobs.clips_of(conn, [job_id]), states, strict=True):
         put(conn, tables.clip, clip.id, status=state)
     lifecycle.end_job(conn, job_id, "failed", NOW, code="clips_failed", message="m")
@@ -50,17 +26,7 @@ def failed(conn: Connection, *states: str) -> Job:
 
 def failed_download(conn: Connection) -> tuple[Job, str]:
     """A failed download and its asset."""
-    who = rows.principal(conn)
-    ordered = downloads.order(
-        conn,
-        user_id=who.user_id,
-        project_id=projects.default_project(conn, who.user_id),
-        scene_id=None,
-        url="https://site.example/a.mp4",
-        filename=None,
-        reference=None,
-        now=NOW,
-    )
+    ordered = rows.download(conn, rows.add_user(conn))
     lifecycle.end_job(conn, ordered.job_id, "failed", NOW, code="timeout", message="m")
     return read(conn, ordered.job_id), ordered.asset_id
 

@@ -15,8 +15,8 @@ from server.db import Database
 from server.library.claims import LEASE, Claims
 from server.library.seats import UploadLocked
 from server.library.uploads import Uploads
+from tests import rows
 from tests.database import new_database
-from tests.unit import rows
 from tests.unit.clock import FakeClock
 
 pytestmark = pytest.mark.anyio

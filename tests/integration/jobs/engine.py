@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import httpx
-from sqlalchemy import Connection, Row
+from sqlalchemy import Row
 
 from server.blobs.sqlite import SqliteBlobs
 from server.blobs.volume import Volume
-from server.catalog import assets, jobs, leases, projects, users
+from server.catalog import assets, jobs, leases, users
 from server.clock import SystemClock
 from server.db import Database
 from server.ingest.errors import IngestError
@@ -32,6 +32,7 @@ from server.providers.base import (
     Submission,
 )
 from server.tokens import Tokens
+from tests import rows
 from tests.database import new_database
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -121,26 +122,12 @@ class Engine:
         self, count: int = 1, combine: bool = False, given: Mapping[str, Any] | None = None
     ) -> str:
         """A job with so many clips; each model gets `given`, too."""
-        admin = await self.work.database.read(users.first_admin)
-
-        def create(conn: Connection) -> str:
-            user_id = admin.id if admin else users.create(conn, "a", is_admin=True, now=START)
-            return jobs.create_generate(
-                conn,
-                user_id=user_id,
-                project_id=projects.default_project(conn, user_id),
-                scene_id=None,
-                provider="replicate",
-                model="m",
-                combine=combine,
-                clips=[
-                    jobs.NewClip(prompt=f"a fox {number}", input=given or {})
-                    for number in range(count)
-                ],
-                now=START,
-            )
-
-        return await self.work.database.about(admin.id if admin else "").write(create)
+        clips = [
+            jobs.NewClip(prompt=f"a fox {number}", input=given or {}) for number in range(count)
+        ]
+        user_id = await self.work.database.write(rows.only_user)
+        about = self.work.database.about(user_id)
+        return await about.write(rows.generation, user_id, clips, model="m", combine=combine)
 
     async def write(self, fn: Callable[..., Any], *args: Any, **values: Any) -> Any:
         """A write about the one user of the folder."""

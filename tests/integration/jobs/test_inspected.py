@@ -1,40 +1,23 @@
 """How often a file is looked at on its way in."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
 import pytest
-from sqlalchemy import Connection
 
-from server.catalog import assets, events, jobs, projects, users
+from server.catalog import assets, events, jobs
 from server.egress import Guard, parse_allowed
 from server.ingest.ytdlp import YtDlp
 from server.jobs import download, process
 from server.jobs.context import Downloads
-from server.library import downloads
 from server.media import Inspection, Media, Source
+from tests import rows
 from tests.integration.ingest.site import Site
 from tests.integration.jobs.engine import engine
+from tests.rows import NOW
 
 pytestmark = pytest.mark.anyio
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def order(conn: Connection, url: str) -> downloads.Ordered:
-    user_id = users.create(conn, "a", is_admin=True, now=NOW)
-    return downloads.order(
-        conn,
-        user_id=user_id,
-        project_id=projects.default_project(conn, user_id),
-        scene_id=None,
-        url=url,
-        filename=None,
-        reference=None,
-        now=NOW,
-    )
 
 
 class Counting(Media):
@@ -84,7 +67,8 @@ async def test_a_download_is_inspected_once(
             at_once=1,
         )
         database = one.work.database
-        ordered = await database.write(order, site.url(name))
+        user_id = await database.write(rows.only_user)
+        ordered = await database.about(user_id).write(rows.download, user_id, site.url(name))
         job = await database.read(jobs.get, ordered.job_id)
         assert job is not None
         since = await database.read(events.newest, job.user_id)

@@ -19,13 +19,12 @@ from sqlalchemy import Connection
 from server.blobs.locks import LockFile
 from server.blobs.sqlite import SqliteBlobs
 from server.blobs.volume import Volume
-from server.catalog import assets, deliveries, jobs, leases, projects, users
+from server.catalog import assets, deliveries, jobs, leases, users
 from server.catalog.records import Asset, Clip, Job
 from server.db import Database
 from server.ingest.errors import IngestError
 from server.jobs.context import Downloads, Work
 from server.jobs.loop import Loop
-from server.library import downloads
 from server.library.claims import Claims
 from server.media import Inspection, Media
 from server.providers.base import (
@@ -38,8 +37,9 @@ from server.providers.base import (
     Submission,
 )
 from server.tokens import Tokens
+from tests import rows
 from tests.database import new_database
-from tests.unit.clock import START, FakeClock
+from tests.unit.clock import FakeClock
 
 T = TypeVar("T")
 
@@ -405,21 +405,17 @@ class World:
         webhook_url: str | None = None,
     ) -> str:
         """A generate job with a clip for each prompt."""
+        clips = [
+            jobs.NewClip(prompt=prompt, from_previous=from_previous and place > 0)
+            for place, prompt in enumerate(prompts or ("a fox",))
+        ]
 
         def create(conn: Connection) -> str:
-            user_id = _user(conn)
-            return jobs.create_generate(
+            return rows.generation(
                 conn,
-                user_id=user_id,
-                project_id=projects.default_project(conn, user_id),
-                scene_id=None,
-                provider="replicate",
-                model="m",
+                rows.only_user(conn),
+                clips,
                 combine=combine,
-                clips=[
-                    jobs.NewClip(prompt=prompt, from_previous=from_previous and place > 0)
-                    for place, prompt in enumerate(prompts or ("a fox",))
-                ],
                 webhook_url=webhook_url,
                 now=self.clock.now(),
             )
@@ -430,17 +426,8 @@ class World:
         """A download job."""
 
         def create(conn: Connection) -> str:
-            user_id = _user(conn)
-            return downloads.order(
-                conn,
-                user_id=user_id,
-                project_id=projects.default_project(conn, user_id),
-                scene_id=None,
-                url=url,
-                filename=None,
-                reference=None,
-                now=self.clock.now(),
-            ).job_id
+            user_id = rows.only_user(conn)
+            return rows.download(conn, user_id, url, now=self.clock.now()).job_id
 
         return await self.write(create)
 
@@ -500,11 +487,6 @@ class Engine:
 
 async def _pieces(data: bytes) -> AsyncIterator[bytes]:
     yield data
-
-
-def _user(conn: Connection) -> str:
-    admin = users.first_admin(conn)
-    return admin.id if admin else users.create(conn, "somebody", is_admin=True, now=START)
 
 
 def _is_over(conn: Connection, job_id: str) -> bool:

@@ -1,47 +1,34 @@
 """A download's rows, and how its progress is told."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Row
 
-from server.catalog import assets, jobs, projects, users
-from server.db import sync_engine, transaction
+from server.catalog import assets, jobs
+from server.db import transaction
 from server.ingest.output import Progress
 from server.jobs import download, retry
 from server.jobs.meter import Meter
 from server.library import downloads, lifecycle
-from tests.database import new_database
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
+from tests import rows
+from tests.rows import NOW
 
 
 @pytest.fixture
 def conn(tmp_path: Path) -> Iterator[Connection]:
     """An empty installation."""
-    new_database(tmp_path / "reelbase.db")
-    engine = sync_engine(tmp_path / "reelbase.db")
+    engine = rows.fresh(tmp_path)
     with transaction(engine) as opened:
         yield opened
     engine.dispose()
 
 
 def order(conn: Connection, url: str, filename: str | None = None) -> downloads.Ordered:
-    admin = users.first_admin(conn)
-    user_id = admin.id if admin else users.create(conn, "a", is_admin=True, now=NOW)
-    return downloads.order(
-        conn,
-        user_id=user_id,
-        project_id=projects.default_project(conn, user_id),
-        scene_id=None,
-        url=url,
-        filename=filename,
-        reference=None,
-        now=NOW,
-    )
+    return rows.download(conn, rows.only_user(conn), url, filename)
 
 
 def job_of(conn: Connection, ordered: downloads.Ordered) -> Row[Any]:
