@@ -1,9 +1,13 @@
-"""A server set up for a fake Replicate."""
+"""Servers set up for a fake provider."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
+from tests.fakes.fal import FakeFal
 from tests.fakes.replicate import FakeReplicate
 from tests.inside import Inside
 from tests.running import Change, Server, free_port
@@ -47,6 +51,41 @@ class Pair:
         """`kill -9`, and up again."""
         self.server.kill()
         self.start()
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeReplicate]:
+    """A Replicate that remembers what it was asked."""
+    with FakeReplicate() as made:
+        yield made
+        assert made.problems == []
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """Further settings of the server, for modules to replace."""
+    return {}
+
+
+@contextmanager
+def beside_fal(folder: Path, fal: FakeFal) -> Iterator[httpx.Client]:
+    """A client of a server in this process that uses a fake FAL."""
+    port = free_port()
+    server = Inside(
+        folder,
+        FAL_KEY=fal.key,
+        FAL_QUEUE_URL=fal.url,
+        FAL_JWKS_URL=fal.jwks_url,
+        REELBASE_PUBLIC_URL=f"http://127.0.0.1:{port}",
+        REELBASE_ALLOW_PRIVATE_URLS=fal.media_url.removeprefix("http://"),
+        REELBASE_SUBMISSION_GRACE="1",
+    )
+    server.start(port)
+    try:
+        with server.client() as client:
+            yield client
+    finally:
+        server.kill()
 
 
 def generate(client: httpx.Client, *clips: dict[str, object], **job: object) -> str:

@@ -12,21 +12,9 @@ from tests.api import new_user
 from tests.e2e.browser import chromium
 from tests.fakes.replicate import FakeReplicate
 from tests.pair import Pair
+from tests.pair import environment as environment
+from tests.pair import fake as fake
 from tests.running import Server
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeReplicate]:
-    """A Replicate that remembers what it was asked."""
-    with FakeReplicate() as made:
-        yield made
-        assert made.problems == []
-
-
-@pytest.fixture
-def environment() -> dict[str, str]:
-    """Further settings of the server, for modules to replace."""
-    return {}
 
 
 @pytest.fixture

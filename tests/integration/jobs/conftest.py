@@ -7,20 +7,8 @@ import pytest
 
 from tests.fakes.replicate import FakeReplicate
 from tests.pair import Pair
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeReplicate]:
-    """A Replicate that remembers what it was asked."""
-    with FakeReplicate() as made:
-        yield made
-        assert made.problems == []
-
-
-@pytest.fixture
-def environment() -> dict[str, str]:
-    """Further settings of the server, for modules to replace."""
-    return {}
+from tests.pair import environment as environment
+from tests.pair import fake as fake
 
 
 @pytest.fixture

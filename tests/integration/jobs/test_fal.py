@@ -9,8 +9,8 @@ import pytest
 from tests import samples
 from tests.api import code, upload
 from tests.fakes.fal import FakeFal
-from tests.inside import Inside
-from tests.running import ended, free_port
+from tests.pair import beside_fal
+from tests.running import ended
 
 TEXT, IMAGE = "fal-ai/ltx-2/text-to-video", "fal-ai/ltx-2/image-to-video"
 
@@ -26,20 +26,8 @@ def fal() -> Iterator[FakeFal]:
 @pytest.fixture
 def client(tmp_path: Path, fal: FakeFal) -> Iterator[httpx.Client]:
     """A client of a server that uses it."""
-    port = free_port()
-    server = Inside(
-        tmp_path / "data",
-        FAL_KEY=fal.key,
-        FAL_QUEUE_URL=fal.url,
-        FAL_JWKS_URL=fal.jwks_url,
-        REELBASE_PUBLIC_URL=f"http://127.0.0.1:{port}",
-        REELBASE_ALLOW_PRIVATE_URLS=fal.media_url.removeprefix("http://"),
-        REELBASE_SUBMISSION_GRACE="1",
-    )
-    server.start(port)
-    with server.client() as made:
+    with beside_fal(tmp_path / "data", fal) as made:
         yield made
-    server.kill()
 
 
 def generate(client: httpx.Client, model: str, *clips: dict[str, object]) -> dict[str, object]:

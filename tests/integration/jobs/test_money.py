@@ -13,9 +13,9 @@ from tests import samples
 from tests.api import upload
 from tests.fakes.fal import FakeFal
 from tests.fakes.replicate import FakeReplicate
-from tests.inside import Inside, inside
-from tests.pair import Pair, generate
-from tests.running import ended, free_port, until
+from tests.inside import inside
+from tests.pair import Pair, beside_fal, generate
+from tests.running import ended, until
 
 
 def predicted(client: httpx.Client, job_id: str) -> str:
@@ -84,33 +84,19 @@ def test_a_prediction_that_no_longer_tells_its_input_is_not_taken_for_none(pair:
 
 def test_a_webhook_that_comes_after_giving_up_still_counts(tmp_path: Path) -> None:
     """FAL tells at the end only: the clip goes on with what was paid for."""
-    port = free_port()
     with FakeFal() as fal:
         fal.hooks.held = True
         fal.fault("create", drop=True, made=True)
-        server = Inside(
-            tmp_path / "data",
-            FAL_KEY=fal.key,
-            FAL_QUEUE_URL=fal.url,
-            FAL_JWKS_URL=fal.jwks_url,
-            REELBASE_PUBLIC_URL=f"http://127.0.0.1:{port}",
-            REELBASE_ALLOW_PRIVATE_URLS=fal.media_url.removeprefix("http://"),
-            REELBASE_SUBMISSION_GRACE="1",
-        )
-        server.start(port)
-        try:
-            with server.client() as client:
-                body = {"model": "fal-ai/ltx-2/text-to-video", "clips": [{"prompt": "late"}]}
-                job_id = client.post("/api/v3/jobs", json=body).json()["id"]
-                job = ended(client, job_id)
-                assert job["error_code"] == "submission_unknown", job
-                fal.hooks.held = False
-                until(
-                    lambda: client.get(f"/api/v3/jobs/{job_id}").json()["stored"],
-                    what=lambda: "the webhook to set it going",
-                )
-        finally:
-            server.kill()
+        with beside_fal(tmp_path / "data", fal) as client:
+            body = {"model": "fal-ai/ltx-2/text-to-video", "clips": [{"prompt": "late"}]}
+            job_id = client.post("/api/v3/jobs", json=body).json()["id"]
+            job = ended(client, job_id)
+            assert job["error_code"] == "submission_unknown", job
+            fal.hooks.held = False
+            until(
+                lambda: client.get(f"/api/v3/jobs/{job_id}").json()["stored"],
+                what=lambda: "the webhook to set it going",
+            )
         assert fal.creates_by_prompt() == {"late": 1}
 
 
