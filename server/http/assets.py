@@ -20,7 +20,7 @@ from server.http.context import Services
 from server.http.documentation import TakesFile
 from server.http.present import Asset, List, Presenter
 from server.http.problems import documented
-from server.http.reach import Limit, check_expiry, own_row, whose
+from server.http.reach import Limit, about_owner, check_expiry, own_row, whose
 from server.http.trash import (
     delete_asset,
     delete_several,
@@ -231,8 +231,8 @@ async def change(
         )
         return own_row(conn, principal, row.id)
 
-    owner = (await services.database.read(own_row, principal, asset_id)).user_id
-    row = await services.database.about(owner).write(apply)
+    database = await about_owner(services.database, own_row, principal, asset_id)
+    row = await database.write(apply)
     return Presenter(request, services).asset(row)
 
 
@@ -267,8 +267,8 @@ async def save(
             lifecycle.request_save(conn, row, services.clock.now())
         return own_row(conn, principal, row.id)
 
-    owner = (await services.database.read(own_row, principal, asset_id)).user_id
-    row = await services.database.about(owner).write(apply)
+    database = await about_owner(services.database, own_row, principal, asset_id)
+    row = await database.write(apply)
     services.wake(None)
     return Presenter(request, services).asset(row)
 

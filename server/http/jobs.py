@@ -20,7 +20,7 @@ from server.http.events import wait_for_end
 from server.http.job_requests import JobRequest, generation
 from server.http.present import Job, List, Presenter, load_jobs
 from server.http.problems import documented
-from server.http.reach import Limit, whose
+from server.http.reach import Limit, about_owner, whose
 from server.library import orders, retries
 
 Status = Literal["queued", "processing", "storing", "completed", "failed", "canceled"]
@@ -163,8 +163,8 @@ async def cancel(
             raise Conflict("The job has ended already.", code="job_ended")
         jobs.change(conn, row.id, cancel_requested=True)
 
-    owner = (await services.database.read(own_job, principal, job_id)).user_id
-    await services.database.about(owner).write(apply)
+    database = await about_owner(services.database, own_job, principal, job_id)
+    await database.write(apply)
     services.wake(job_id)
     return await _shown(request, services, principal, job_id)
 
@@ -189,8 +189,8 @@ async def retry(
         row = _to_act_on(conn, principal, job_id)
         retries.order(conn, row, services.limits, services.clock.now())
 
-    owner = (await services.database.read(own_job, principal, job_id)).user_id
-    await services.database.about(owner).write(apply)
+    database = await about_owner(services.database, own_job, principal, job_id)
+    await database.write(apply)
     services.wake(job_id)
     return await _shown(request, services, principal, job_id)
 
@@ -216,8 +216,8 @@ async def dismiss(
             raise Conflict("The job has not ended yet: cancel it first.", code="job_active")
         jobs.change(conn, row.id, dismissed_at=row.dismissed_at or services.clock.now())
 
-    owner = (await services.database.read(own_job, principal, job_id)).user_id
-    await services.database.about(owner).write(apply)
+    database = await about_owner(services.database, own_job, principal, job_id)
+    await database.write(apply)
     return await _shown(request, services, principal, job_id)
 
 

@@ -16,7 +16,7 @@ from server.http.context import Services
 from server.http.names import Name
 from server.http.present import List
 from server.http.problems import documented
-from server.http.reach import whose
+from server.http.reach import about_owner, whose
 from server.http.trash import Moved, Permanent, remove, restore
 
 
@@ -113,8 +113,8 @@ async def rename_project(
         projects.rename(conn, project_id, data.name)
         return own_project(conn, principal, project_id)
 
-    owner = (await services.database.read(own_project, principal, project_id)).user_id
-    return _project(await services.database.about(owner).write(apply))
+    database = await about_owner(services.database, own_project, principal, project_id)
+    return _project(await database.write(apply))
 
 
 @delete(

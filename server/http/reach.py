@@ -1,7 +1,8 @@
 """What is within somebody's reach: their assets, their lists."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from litestar.params import QueryParameter
 from sqlalchemy import Connection
@@ -9,6 +10,7 @@ from sqlalchemy import Connection
 from server.catalog import assets, users
 from server.catalog.keys import Principal
 from server.catalog.records import Asset
+from server.db import Database
 from server.errors import Invalid, NotFound
 from server.http.auth import asker, owns
 
@@ -24,6 +26,25 @@ def own_row(
     if row is None or not owns(principal, row.user_id):
         raise NotFound("There is no such asset.")
     return row
+
+
+class Owned(Protocol):
+    """A row that is somebody's."""
+
+    @property
+    def user_id(self) -> str:
+        """Whose."""
+
+
+async def about_owner(
+    database: Database,
+    find: Callable[[Connection, Principal, str], Owned],
+    principal: Principal,
+    row_id: str,
+) -> Database:
+    """The database, for a write about whoever owns what `find` finds. Raises what it raises."""
+    row = await database.read(find, principal, row_id)
+    return database.about(row.user_id)
 
 
 def whose(

@@ -19,6 +19,7 @@ from server.http.names import Name
 from server.http.present import Asset, List, Presenter
 from server.http.problems import documented
 from server.http.projects import own_project
+from server.http.reach import about_owner
 from server.http.trash import Moved, Permanent, remove, restore
 
 Status = Annotated[
@@ -109,8 +110,8 @@ async def make_scene(
         _set_assets(conn, project.user_id, scene_id, data)
         return _load(conn, [own_scene(conn, principal, project_id, scene_id)])
 
-    owner = (await services.database.read(own_project, principal, project_id)).user_id
-    scene = _scenes(request, services, await services.database.about(owner).write(apply))[0]
+    database = await about_owner(services.database, own_project, principal, project_id)
+    scene = _scenes(request, services, await database.write(apply))[0]
     place = f"/api/v3/projects/{project_id}/scenes/{scene.id}"
     return Response(scene, headers={"Location": place})
 
@@ -182,8 +183,8 @@ async def change_scene(
             **{name: value for name, value in values.items() if value is not UNSET},
         )
 
-    owner = (await services.database.read(own_project, principal, project_id)).user_id
-    await services.database.about(owner).write(apply)
+    database = await about_owner(services.database, own_project, principal, project_id)
+    await database.write(apply)
     return await _shown(request, services, principal, project_id, scene_id)
 
 

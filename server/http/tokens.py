@@ -17,7 +17,7 @@ from server.http.auth import needs
 from server.http.context import Services
 from server.http.present import List, Presenter
 from server.http.problems import documented
-from server.http.reach import Limit, own_row
+from server.http.reach import Limit, about_owner, own_row
 
 YEAR = 366 * 24 * 3600
 
@@ -91,8 +91,8 @@ async def issue(
         )
         return row.id, token_id, expires_at
 
-    owner = (await services.database.read(own_row, principal, asset_id)).user_id
-    found, token_id, expires_at = await services.database.about(owner).write(apply)
+    database = await about_owner(services.database, own_row, principal, asset_id)
+    found, token_id, expires_at = await database.write(apply)
     token = services.tokens.issued(found, token_id, data.purpose, expires_at)
     url = Presenter(request, services).token_url(found, token)
     return IssuedToken(token_id, token, url, data.purpose, expires_at)
@@ -177,8 +177,8 @@ async def revoke(
         if not tokens.revoke(conn, row.id, token_id, services.clock.now()):
             raise NotFound("This asset has no such token.")
 
-    owner = (await services.database.read(own_row, principal, asset_id)).user_id
-    await services.database.about(owner).write(apply)
+    database = await about_owner(services.database, own_row, principal, asset_id)
+    await database.write(apply)
 
 
 @delete(
@@ -199,8 +199,8 @@ async def revoke_all(
         tokens.revoke_of_asset(conn, row.id, services.clock.now())
         assets.change(conn, row.id, token_epoch=row.token_epoch + 1)
 
-    owner = (await services.database.read(own_row, principal, asset_id)).user_id
-    await services.database.about(owner).write(apply)
+    database = await about_owner(services.database, own_row, principal, asset_id)
+    await database.write(apply)
 
 
 def _access(row: Any) -> Access:
